@@ -1,0 +1,92 @@
+// The server configuration, `ebbgate.json`: what needs a restart to change.
+//
+// Input   A file; every key is documented in docs/ebbgate.schema.json.
+// Output  A value with every default filled in and every path resolved, or all faults at once.
+// Owner   Built once before the shards start; immutable afterwards.
+// Fails   On unknown keys, wrong kinds and ranges, and on keys of features that are not built.
+
+#pragma once
+
+#include "config/address.h"
+#include "config/fault.h"
+#include "ebbgate/base/bytes.h"
+
+#include <chrono>
+#include <cstdint>
+#include <expected>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace ebbgate::config {
+
+enum class listener_kind : std::uint8_t { smtp, smtps };
+
+struct listener {
+    std::string name;
+    listener_kind kind = listener_kind::smtp;
+    endpoint listen; // Port 0: the kernel chooses, `status` tells.
+};
+
+struct tls_files {
+    std::string certificate; // Empty: none given; smtps listeners are then a fault.
+    std::string key;
+};
+
+// Each is refused with the reply beside it; the replies stand in the session's table.
+struct connection_limits {
+    std::uint32_t max_connections = 100'000;                // 421 4.3.2
+    std::uint32_t max_connections_per_ip = 1'000;           // 421 4.7.0
+    std::uint32_t max_messages_per_connection = 10'000;     // 421 4.7.0
+    std::uint32_t max_errors_per_connection = 20;           // 421 4.7.0
+    std::uint32_t max_commands_per_connection = 1'000'000;  // 421 4.7.0
+    std::chrono::seconds client_timeout{300};               // 421 4.4.2, RFC 5321 4.5.3.2.7
+    std::chrono::seconds data_processing_timeout{600};      // 451 4.3.0
+    std::uint64_t memory_bytes = 1 * gib;                   // 421 4.3.2 and slower reading
+};
+
+enum class log_sync : std::uint8_t { automatic, dsync, fsync };
+
+struct spool_settings {
+    std::uint64_t segment_bytes = 64 * mib;
+    std::uint64_t free_bytes_min = 256 * mib; // Below: 452 4.3.1 for new mail.
+    config::log_sync log_sync = config::log_sync::automatic;
+    std::uint64_t inline_bytes_max = 1 * mib; // Larger bodies get a file of their own.
+};
+
+enum class feature_override : std::uint8_t { automatic, on, off };
+
+// What the running kernel is asked to do; `auto` probes at start.
+struct io_uring_settings {
+    feature_override defer_taskrun = feature_override::automatic;
+    feature_override multishot_accept = feature_override::automatic;
+    feature_override multishot_recv = feature_override::automatic;
+    feature_override provided_buffers = feature_override::automatic;
+    feature_override fixed_files = feature_override::automatic;
+    feature_override zero_copy_send = feature_override::automatic;
+};
+
+struct server {
+    std::string file; // Where it came from, absolute.
+    std::string hostname;
+    std::uint32_t shards = 0; // 0: as many as there are cores ("auto").
+    std::string data_dir;
+    std::string log_dir;
+    std::string policy;
+    tls_files tls;
+    std::vector<listener> listeners;
+    std::string admin_socket;
+    connection_limits limits;
+    spool_settings spool;
+    io_uring_settings io_uring;
+};
+
+inline constexpr std::uint32_t shards_max = 64;
+inline constexpr std::size_t listeners_max = 256;
+
+[[nodiscard]] std::expected<server, faults> load(const std::string& path);
+
+// The same from text; `file` names it in faults and its folder resolves relative paths.
+[[nodiscard]] std::expected<server, faults> parse(std::string_view text, const std::string& file);
+
+} // namespace ebbgate::config
