@@ -226,4 +226,17 @@ std::optional<std::string> decode_base64(std::string_view text) {
     return decoded;
 }
 
+std::string encode_base64(std::string_view bytes) {
+    std::string encoded((bytes.size() + 2) / 3 * 4 + 1, '\0');
+    auto length = static_cast<word32>(encoded.size());
+    if (Base64_Encode_NoNl(reinterpret_cast<const byte*>(bytes.data()),
+                           static_cast<word32>(bytes.size()),
+                           reinterpret_cast<byte*>(encoded.data()),
+                           &length) != 0) {
+        return {};
+    }
+    encoded.resize(length);
+    return encoded;
+}
+
 } // namespace ebbgate::tls

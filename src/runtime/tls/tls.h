@@ -50,5 +50,6 @@ void initialise();
 
 // Base64 by the TLS library; nothing for anything that is not base64.
 [[nodiscard]] std::optional<std::string> decode_base64(std::string_view text);
+[[nodiscard]] std::string encode_base64(std::string_view bytes);
 
 } // namespace ebbgate::tls
