@@ -7,9 +7,10 @@
 
 #pragma once
 
+#include "ebbgate/base/bytes.h"
+
 #include "config/address.h"
 #include "config/fault.h"
-#include "ebbgate/base/bytes.h"
 
 #include <chrono>
 #include <cstdint>
@@ -35,14 +36,14 @@ struct tls_files {
 
 // Each is refused with the reply beside it; the replies stand in the session's table.
 struct connection_limits {
-    std::uint32_t max_connections = 100'000;                // 421 4.3.2
-    std::uint32_t max_connections_per_ip = 1'000;           // 421 4.7.0
-    std::uint32_t max_messages_per_connection = 10'000;     // 421 4.7.0
-    std::uint32_t max_errors_per_connection = 20;           // 421 4.7.0
-    std::uint32_t max_commands_per_connection = 1'000'000;  // 421 4.7.0
-    std::chrono::seconds client_timeout{300};               // 421 4.4.2, RFC 5321 4.5.3.2.7
-    std::chrono::seconds data_processing_timeout{600};      // 451 4.3.0
-    std::uint64_t memory_bytes = 1 * gib;                   // 421 4.3.2 and slower reading
+    std::uint32_t max_connections = 100'000;               // 421 4.3.2
+    std::uint32_t max_connections_per_ip = 1'000;          // 421 4.7.0
+    std::uint32_t max_messages_per_connection = 10'000;    // 421 4.7.0
+    std::uint32_t max_errors_per_connection = 20;          // 421 4.7.0
+    std::uint32_t max_commands_per_connection = 1'000'000; // 421 4.7.0
+    std::chrono::seconds client_timeout{300};              // 421 4.4.2, RFC 5321 4.5.3.2.7
+    std::chrono::seconds data_processing_timeout{600};     // 451 4.3.0
+    std::uint64_t memory_bytes = 1 * gib;                  // 421 4.3.2 and slower reading
 };
 
 enum class log_sync : std::uint8_t { automatic, dsync, fsync };

@@ -43,31 +43,42 @@ enum class kind : std::uint8_t { null, boolean, integer, real, string, array, ob
 class value {
 public:
     [[nodiscard]] json::kind kind() const noexcept { return kind_; }
+
     [[nodiscard]] bool is(json::kind kind) const noexcept { return kind_ == kind; }
+
     [[nodiscard]] bool is_object() const noexcept { return kind_ == json::kind::object; }
+
     [[nodiscard]] bool is_array() const noexcept { return kind_ == json::kind::array; }
+
     [[nodiscard]] bool is_string() const noexcept { return kind_ == json::kind::string; }
+
     [[nodiscard]] bool is_number() const noexcept {
         return kind_ == json::kind::integer || kind_ == json::kind::real;
     }
 
     // Each accessor is for its own kind only, and returns an empty value for the others.
     [[nodiscard]] bool boolean() const noexcept { return integer_ != 0; }
+
     [[nodiscard]] std::int64_t integer() const noexcept { return integer_; }
+
     // An integer beyond 64 bits is a real, so that range checks see its true magnitude.
     [[nodiscard]] double real() const noexcept {
         return kind_ == json::kind::integer ? static_cast<double>(integer_) : real_;
     }
+
     [[nodiscard]] std::string_view text() const noexcept { return text_; }
 
     // Array items or object members, in the order of the text.
     [[nodiscard]] const std::vector<value>& children() const noexcept { return children_; }
+
     // The member's name, when the parent is an object.
     [[nodiscard]] std::string_view key() const noexcept { return key_; }
+
     // The first member with this name, or null. Linear.
     [[nodiscard]] const value* find(std::string_view key) const noexcept;
 
     [[nodiscard]] std::uint32_t line() const noexcept { return line_; }
+
     // "" for the whole document, else "/a/0/b".
     [[nodiscard]] std::string pointer() const;
 

@@ -50,6 +50,7 @@ public:
     writer& number(integer value) {
         return signed_number(static_cast<std::int64_t>(value));
     }
+
     template <std::unsigned_integral integer>
     writer& number(integer value) {
         return unsigned_number(static_cast<std::uint64_t>(value));
@@ -57,10 +58,13 @@ public:
 
     // key(name) and a value in one call.
     writer& member(std::string_view name, byte_view text) { return key(name).string(text); }
+
     writer& member(std::string_view name, const char* text) { return key(name).string(text); }
+
     writer& member(std::string_view name, const std::string& text) {
         return key(name).string(text);
     }
+
     template <typename value_type>
         requires std::integral<value_type>
     writer& member(std::string_view name, value_type value) {
@@ -70,6 +74,7 @@ public:
             return key(name).number(value);
         }
     }
+
     writer& member(std::string_view name, double value) { return key(name).real(value); }
 
 private:

@@ -5,9 +5,9 @@
 
 namespace ebbgate::task {
 
-void timer_wheel::link(timer& timer) noexcept {
+void timer_wheel::link(timer& timer, std::uint64_t earliest_ms) noexcept {
     constexpr std::uint64_t horizon = (1ULL << (level_bits * levels)) - 1;
-    const std::uint64_t due = std::clamp(timer.due_ms, now_ms_ + 1, now_ms_ + horizon);
+    const std::uint64_t due = std::clamp(timer.due_ms, earliest_ms, now_ms_ + horizon);
     unsigned level_index = 0;
     // The lowest level in which the due time and now share all higher digits.
     while (level_index + 1 < levels &&
@@ -29,7 +29,7 @@ void timer_wheel::link(timer& timer) noexcept {
 void timer_wheel::set(timer& timer, std::uint64_t due_ms) noexcept {
     clear(timer);
     timer.due_ms = due_ms;
-    link(timer);
+    link(timer, now_ms_ + 1);
     ++count_;
 }
 
@@ -57,10 +57,7 @@ void timer_wheel::cascade(unsigned level_index) noexcept {
     at.occupied[slot / 64] &= ~(1ULL << (slot % 64));
     while (moved != nullptr) {
         timer* following = moved->next;
-        // One tick back, so that a timer due at this very tick lands in its slot of level 0.
-        --now_ms_;
-        link(*moved);
-        ++now_ms_;
+        link(*moved, now_ms_); // What is due at this very tick runs right after.
         moved = following;
     }
 }

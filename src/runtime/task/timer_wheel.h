@@ -49,7 +49,7 @@ private:
         std::array<std::uint64_t, slots / 64> occupied{};
     };
 
-    void link(timer& timer) noexcept;
+    void link(timer& timer, std::uint64_t earliest_ms) noexcept;
     void cascade(unsigned level_index) noexcept;
 
     std::array<level, levels> levels_{};

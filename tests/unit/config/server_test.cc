@@ -1,0 +1,176 @@
+// Good files give values with every default; bad files give every fault with its place.
+
+#include "config/server.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+namespace ebbgate::config {
+namespace {
+
+constexpr std::string_view smallest = R"({
+  "hostname": "Gate.Example.net", "data_dir": "data", "log_dir": "/var/log/ebbgate",
+  "policy": "../policy.json",
+  "listeners": [{"name": "submission", "kind": "smtp", "listen": "127.0.0.1:0"}]
+})";
+
+TEST(ServerConfig, TheSmallestFileHasEveryDefault) {
+    const auto parsed = parse(smallest, "/etc/ebbgate/ebbgate.json");
+    ASSERT_TRUE(parsed.has_value()) << to_text(parsed.error());
+    EXPECT_EQ(parsed->hostname, "gate.example.net");
+    EXPECT_EQ(parsed->shards, 0U);
+    EXPECT_EQ(parsed->data_dir, "/etc/ebbgate/data");
+    EXPECT_EQ(parsed->log_dir, "/var/log/ebbgate");
+    EXPECT_EQ(parsed->policy, "/etc/policy.json");
+    ASSERT_EQ(parsed->listeners.size(), 1U);
+    EXPECT_EQ(to_text(parsed->listeners[0].listen), "127.0.0.1:0");
+    EXPECT_EQ(parsed->spool.segment_bytes, 64 * mib);
+    EXPECT_EQ(parsed->limits.client_timeout, std::chrono::seconds(300));
+    EXPECT_TRUE(parsed->admin_socket.empty());
+}
+
+TEST(ServerConfig, EveryKeyIsRead) {
+    const auto parsed = parse(R"({
+  "hostname": "g.example", "shards": 4, "data_dir": "d", "log_dir": "l", "policy": "p.json",
+  "tls": {"certificate": "c.pem", "key": "c.key"},
+  "listeners": [{"name": "a", "kind": "smtp", "listen": "0.0.0.0:587"},
+                {"name": "b", "kind": "smtps", "listen": "[::1]:465"}],
+  "admin": {"socket": "admin.sock"}, "dns": {"resolver": "system"},
+  "limits": {"max_connections": 5, "max_connections_per_ip": 2, "max_messages_per_connection": 3,
+             "max_errors_per_connection": 4, "max_commands_per_connection": 6,
+             "client_timeout": "5m", "data_processing_timeout": "2 minutes", "memory": "64MiB"},
+  "spool": {"segment_size": "8MiB", "free_min": "1GB", "log_sync": "dsync", "inline_max": "64KiB"},
+  "io_uring": {"defer_taskrun": "off", "zero_copy_send": "on", "multishot_recv": "auto"}
+})",
+                              "/e/ebbgate.json");
+    ASSERT_TRUE(parsed.has_value()) << to_text(parsed.error());
+    EXPECT_EQ(parsed->shards, 4U);
+    EXPECT_EQ(parsed->tls.certificate, "/e/c.pem");
+    EXPECT_EQ(parsed->tls.key, "/e/c.key");
+    EXPECT_EQ(parsed->listeners[1].kind, listener_kind::smtps);
+    EXPECT_EQ(to_text(parsed->listeners[1].listen), "[::1]:465");
+    EXPECT_EQ(parsed->admin_socket, "/e/admin.sock");
+    EXPECT_EQ(parsed->limits.max_connections_per_ip, 2U);
+    EXPECT_EQ(parsed->limits.data_processing_timeout, std::chrono::seconds(120));
+    EXPECT_EQ(parsed->limits.memory_bytes, 64 * mib);
+    EXPECT_EQ(parsed->spool.segment_bytes, 8 * mib);
+    EXPECT_EQ(parsed->spool.free_bytes_min, 1'000'000'000U);
+    EXPECT_EQ(parsed->spool.log_sync, log_sync::dsync);
+    EXPECT_EQ(parsed->spool.inline_bytes_max, 64 * kib);
+    EXPECT_EQ(parsed->io_uring.defer_taskrun, feature_override::off);
+    EXPECT_EQ(parsed->io_uring.zero_copy_send, feature_override::on);
+}
+
+struct change_case {
+    const char* name;
+    std::string_view from; // In `smallest`.
+    std::string_view to;
+    std::string_view fault; // All of the only line, after the file name.
+};
+
+constexpr change_case refused[] = {
+    {"typo",
+     "\"log_dir\"",
+     "\"logdir\": 1, \"log_dir\"",
+     ":2: /logdir: unknown key; did you mean \"log_dir\"?"},
+    {"admin.listen",
+     "\"policy\"",
+     "\"admin\": {\"listen\": \"127.0.0.1:1\"}, \"policy\"",
+     ":3: /admin/listen: not implemented yet"},
+    {"named resolver",
+     "\"policy\"",
+     "\"dns\": {\"resolver\": \"127.0.0.1\"}, \"policy\"",
+     ":3: /dns/resolver: not implemented yet; expected \"system\""},
+    {"pop3", "\"smtp\"", "\"pop3\"", ":4: /listeners/0/kind: \"pop3\" is not implemented yet"},
+    {"https", "\"smtp\"", "\"https\"", ":4: /listeners/0/kind: \"https\" is not implemented yet"},
+    {"kind typo",
+     "\"smtp\"",
+     "\"smpt\"",
+     ":4: /listeners/0/kind: expected \"smtp\" or \"smtps\", found \"smpt\""},
+    {"smtps without tls",
+     "\"smtp\"",
+     "\"smtps\"",
+     ":4: /listeners/0/kind: smtps needs a certificate; expected \"tls\": {\"certificate\": ..., "
+     "\"key\": ...} in this file"},
+    {"name as address",
+     "127.0.0.1:0",
+     "localhost:25",
+     ":4: /listeners/0/listen: expected \"IP:PORT\" or \"[IPV6]:PORT\", found \"localhost:25\""},
+    {"shards",
+     "\"policy\"",
+     "\"shards\": 65, \"policy\"",
+     ":3: /shards: expected \"auto\" or a whole number from 1 to 64"},
+    {"duration",
+     "\"policy\"",
+     "\"limits\": {\"client_timeout\": \"5 fortnights\"}, \"policy\"",
+     ":3: /limits/client_timeout: expected a duration such as \"10m\" (s m h d, days, months), "
+     "found \"5 fortnights\""},
+    {"hostname",
+     "Gate.Example.net",
+     "no host",
+     ":2: /hostname: expected a host name such as \"gate.example.net\", found \"no host\""},
+    {"missing",
+     "\"log_dir\": \"/var/log/ebbgate\",",
+     "",
+     ":1: /: \"log_dir\" is missing; expected the folder of the logs"},
+    {"duplicate", "\"policy\"", "\"data_dir\": \"x\", \"policy\"", ":3: /data_dir: duplicate key"},
+    {"syntax",
+     "\"kind\":",
+     "\"kind\"",
+     ":4: /listeners/0: expected a key in quotes, a colon, a comma or the end of the object"},
+    {"relay_hosts of a listener",
+     "\"kind\"",
+     "\"relay_hosts\": [], \"kind\"",
+     ":4: /listeners/0/relay_hosts: unknown key; expected one of: name, kind, listen"},
+};
+
+TEST(ServerConfig, EachFaultIsSaidWithItsPlace) {
+    for (const change_case& c : refused) {
+        SCOPED_TRACE(c.name);
+        std::string text(smallest);
+        const std::size_t at = text.find(c.from);
+        ASSERT_NE(at, std::string::npos);
+        text.replace(at, c.from.size(), c.to);
+        const auto parsed = parse(text, "e.json");
+        ASSERT_FALSE(parsed.has_value());
+        EXPECT_EQ(to_text(parsed.error()), "e.json" + std::string(c.fault) + "\n");
+    }
+}
+
+TEST(ServerConfig, AllFaultsAreFoundAtOnceInTheOrderOfTheText) {
+    const auto parsed = parse(R"({"hostname": 5,
+ "shard": 1,
+ "listeners": [{"name": "a", "kind": "x", "listen": "1.2.3.4"},
+   {"name": "a", "kind": "smtp", "listen": "1.2.3.4:5"},
+   {"name": "b", "kind": "smtp", "listen": "1.2.3.4:5"}]})",
+                              "f");
+    ASSERT_FALSE(parsed.has_value());
+    ASSERT_EQ(parsed.error().size(), 9U) << to_text(parsed.error());
+    for (std::size_t i = 1; i < parsed.error().size(); ++i) {
+        EXPECT_LE(parsed.error()[i - 1].line, parsed.error()[i].line);
+    }
+}
+
+TEST(ServerConfig, AFileThatCannotBeReadIsAFault) {
+    const auto absent = load("/nonexistent/ebbgate.json");
+    ASSERT_FALSE(absent.has_value());
+    EXPECT_EQ(to_text(absent.error()),
+              "/nonexistent/ebbgate.json: cannot be read: No such file or directory\n");
+    EXPECT_FALSE(load("/").has_value());
+}
+
+TEST(ServerConfig, ControlCharactersOfTheFileDoNotReachTheReport) {
+    std::string text(smallest);
+    text.replace(text.find("127.0.0.1:0"), 11, "\\u001b[2J\\n");
+    const auto parsed = parse(text, "f");
+    ASSERT_FALSE(parsed.has_value());
+    for (const char c : to_text(parsed.error())) {
+        EXPECT_TRUE(c == '\n' || static_cast<unsigned char>(c) >= 0x20);
+    }
+    EXPECT_EQ(parsed.error().size(), 1U);
+}
+
+} // namespace
+} // namespace ebbgate::config
