@@ -41,7 +41,7 @@ std::string shown(const json::value& at) {
     return std::string(json::name_of(at.kind()));
 }
 
-// Levenshtein distance with adjacent swaps counted as one, in two rows would lose the swap: three.
+// Levenshtein distance in which two swapped neighbours count as one mistake.
 std::size_t distance(std::string_view left, std::string_view right) {
     std::vector<std::vector<std::size_t>> cost(left.size() + 1,
                                                std::vector<std::size_t>(right.size() + 1));
@@ -83,9 +83,15 @@ std::string_view nearest(std::string_view name, std::span<const std::string_view
 }
 
 void reader::add_fault(const json::value& at, std::string message) {
-    if (faults_.size() < faults_max) {
-        faults_.push_back({file_, at.line(), at.pointer(), std::move(message)});
+    if (faults_.size() >= faults_max) {
+        return;
     }
+    // In the order of the text, which is not always the order of the checks.
+    const auto place = std::upper_bound(
+        faults_.begin(), faults_.end(), at.line(), [](std::uint32_t line, const fault& found) {
+            return line < found.line;
+        });
+    faults_.insert(place, {file_, at.line(), at.pointer(), std::move(message)});
 }
 
 void reader::add_fault(const json::parse_fault& fault) {
@@ -93,9 +99,6 @@ void reader::add_fault(const json::parse_fault& fault) {
 }
 
 faults reader::take_faults() {
-    std::stable_sort(faults_.begin(), faults_.end(), [](const fault& left, const fault& right) {
-        return left.line < right.line;
-    });
     return std::move(faults_);
 }
 

@@ -10,6 +10,5 @@ namespace ebbgate {
 } // namespace ebbgate
 
 #define EBBGATE_ASSERT(expression)                                                                 \
-    (static_cast<bool>(expression)                                                                 \
-         ? static_cast<void>(0)                                                                    \
-         : ::ebbgate::assertion_failed(#expression, __FILE__, __LINE__))
+    (static_cast<bool>(expression) ? static_cast<void>(0)                                          \
+                                   : ::ebbgate::assertion_failed(#expression, __FILE__, __LINE__))

@@ -22,6 +22,7 @@ struct chunk_block {
     std::uint32_t used = 0;
 
     [[nodiscard]] char* data() noexcept { return reinterpret_cast<char*>(this + 1); }
+
     [[nodiscard]] const char* data() const noexcept {
         return reinterpret_cast<const char*>(this + 1);
     }
@@ -45,11 +46,15 @@ public:
     void clear() noexcept;
 
     [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }
+
     [[nodiscard]] bool empty() const noexcept { return bytes_ == 0; }
+
     [[nodiscard]] std::size_t block_count() const noexcept { return blocks_.size(); }
+
     [[nodiscard]] byte_view block(std::size_t index) const noexcept {
         return {blocks_[index]->data(), blocks_[index]->used};
     }
+
     // What the blocks occupy, for memory budgets.
     [[nodiscard]] std::size_t footprint_bytes() const noexcept;
 

@@ -1,8 +1,8 @@
 // The envelope of a message: who sends it, to whom, and what the client asked for.
 //
 // Owner   A value. Built by the session, stored by the spool, read by delivery.
-// Bounds  The session limits every field before it gets here; decode() checks the same limits again.
-// Specs   RFC 5321 (MAIL, RCPT), RFC 3461 (RET, ENVID, NOTIFY, ORCPT), RFC 6152, RFC 6531.
+// Bounds  The session limits every field before it gets here; decode() checks the same limits
+// again. Specs   RFC 5321 (MAIL, RCPT), RFC 3461 (RET, ENVID, NOTIFY, ORCPT), RFC 6152, RFC 6531.
 
 #pragma once
 
@@ -31,19 +31,19 @@ struct recipient {
 };
 
 struct envelope {
-    std::uint64_t id = 0;            // Unique in this spool for ever; text form in message_id.h.
+    std::uint64_t id = 0; // Unique in this spool for ever; text form in message_id.h.
     std::int64_t received_unix_ms = 0;
-    std::string sender;              // Empty: the null sender <>.
+    std::string sender; // Empty: the null sender <>.
     std::vector<recipient> recipients;
     body_type body = body_type::seven_bit;
     dsn_return ret = dsn_return::unset;
     bool smtputf8 = false;
-    std::string envelope_id;         // ENVID exactly as received (xtext), or empty.
-    std::string tenant;              // Tenant name, or empty.
-    std::string account;             // Login that submitted it, or empty.
-    std::string client_address;      // Peer IP in text form.
-    std::string client_helo;         // Name given in EHLO or HELO.
-    std::string header_message_id;   // For the log only: Message-ID field when it was seen.
+    std::string envelope_id;       // ENVID exactly as received (xtext), or empty.
+    std::string tenant;            // Tenant name, or empty.
+    std::string account;           // Login that submitted it, or empty.
+    std::string client_address;    // Peer IP in text form.
+    std::string client_helo;       // Name given in EHLO or HELO.
+    std::string header_message_id; // For the log only: Message-ID field when it was seen.
 };
 
 // Length-prefixed binary form, versioned. Stable: it is part of the spool format.

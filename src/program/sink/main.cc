@@ -57,8 +57,14 @@ std::string totals_json(const sink::sink& sink) {
     return fmt::format("{{\"messages\":{},\"unique\":{},\"duplicates\":{},\"missing\":{},"
                        "\"unnumbered\":{},\"recipients\":{},\"bytes\":{},\"connections\":{},"
                        "\"misdeeds\":{}}}",
-                       totals.messages, totals.ids.size(), totals.duplicates, sink.missing(),
-                       totals.unnumbered, totals.recipients, totals.bytes, totals.connections,
+                       totals.messages,
+                       totals.ids.size(),
+                       totals.duplicates,
+                       sink.missing(),
+                       totals.unnumbered,
+                       totals.recipients,
+                       totals.bytes,
+                       totals.connections,
                        totals.misdeeds);
 }
 

@@ -48,6 +48,7 @@ public:
             stream_->start_input();
         }
     }
+
     ~session() {
         sink_.reactor_.timers().clear(pause_);
         if (stream_ != nullptr) {
@@ -126,11 +127,13 @@ private:
             return static_cast<char>(std::toupper(c));
         });
         if (verb == "EHLO" || verb == "HELO") {
-            answer("ehlo", {}, sink_.options_.offer_pipelining
-                                   ? "250-sink.test\r\n250-PIPELINING\r\n250-8BITMIME\r\n"
-                                     "250-SMTPUTF8\r\n250-DSN\r\n250-ENHANCEDSTATUSCODES\r\n"
-                                     "250 SIZE 2147483648\r\n"
-                                   : "250-sink.test\r\n250 8BITMIME\r\n");
+            answer("ehlo",
+                   {},
+                   sink_.options_.offer_pipelining
+                       ? "250-sink.test\r\n250-PIPELINING\r\n250-8BITMIME\r\n"
+                         "250-SMTPUTF8\r\n250-DSN\r\n250-ENHANCEDSTATUSCODES\r\n"
+                         "250 SIZE 2147483648\r\n"
+                       : "250-sink.test\r\n250 8BITMIME\r\n");
         } else if (verb == "MAIL") {
             accepted_ = 0;
             answer("mail", line, "250 2.1.0 Ok\r\n");
@@ -158,9 +161,9 @@ private:
     void keep(byte_view taken) {
         bytes_ += taken.size();
         const bool whole = !sink_.options_.maildir.empty();
-        const std::size_t room = whole ? taken.size()
-                                       : sink::head_bytes_max - std::min(head_.size(),
-                                                                         sink::head_bytes_max);
+        const std::size_t room =
+            whole ? taken.size()
+                  : sink::head_bytes_max - std::min(head_.size(), sink::head_bytes_max);
         head_.append(taken.substr(0, room));
     }
 

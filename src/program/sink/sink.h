@@ -24,18 +24,18 @@ enum class misdeed : std::uint8_t { defer, refuse, drop, delay };
 
 // "rcpt:defer", "data:refuse@user", "dot:drop": at which command, what, and for whom.
 struct rule {
-    std::string command;  // connect, ehlo, mail, rcpt, data, dot
+    std::string command; // connect, ehlo, mail, rcpt, data, dot
     misdeed what = misdeed::defer;
-    std::string pattern;  // Substring of the recipient (rcpt) or anything; empty: always.
+    std::string pattern; // Substring of the recipient (rcpt) or anything; empty: always.
     std::uint32_t one_in = 1;
     std::uint64_t seen = 0;
 };
 
 struct sink_options {
     net::bind_address listen;
-    std::uint64_t expected = 0;   // Messages numbered 0 to expected - 1; 0: unknown.
-    std::uint64_t delay_ms = 0;   // For rules with `delay`.
-    std::string maildir;          // Empty: nothing is written.
+    std::uint64_t expected = 0; // Messages numbered 0 to expected - 1; 0: unknown.
+    std::uint64_t delay_ms = 0; // For rules with `delay`.
+    std::string maildir;        // Empty: nothing is written.
     std::vector<rule> rules;
     bool offer_pipelining = true;
 };
@@ -63,8 +63,11 @@ public:
 
     [[nodiscard]] result<std::uint16_t> start(); // The port.
     void on_accepted(int fd) noexcept override;
+
     [[nodiscard]] const sink_totals& totals() const noexcept { return totals_; }
+
     [[nodiscard]] std::uint64_t missing() const noexcept;
+
     [[nodiscard]] bool complete() const noexcept {
         return options_.expected > 0 && totals_.ids.size() >= options_.expected;
     }

@@ -31,6 +31,7 @@ public:
             static_cast<again_timer&>(timer).owner->connect();
         };
     }
+
     ~session() {
         load_.reactor_.timers().clear(again_);
         if (stream_ != nullptr) {
@@ -47,12 +48,14 @@ public:
         }
         has_message_ = true;
         connecting_ = true;
-        net::connector::start(load_.reactor_, load_.options_.target, connect_timeout_ms,
-                              [](void* self, int fd) noexcept {
-                                  static_cast<session*>(self)->on_connected(fd);
-                              },
-                              this);
+        net::connector::start(
+            load_.reactor_,
+            load_.options_.target,
+            connect_timeout_ms,
+            [](void* self, int fd) noexcept { static_cast<session*>(self)->on_connected(fd); },
+            this);
     }
+
     [[nodiscard]] bool is_busy() const { return connecting_ || stream_ != nullptr; }
 
     void nudge() {
@@ -183,8 +186,11 @@ private:
 
     [[nodiscard]] std::string recipient_line(std::uint32_t index) const {
         const auto& options = load_.options_;
-        return fmt::format("RCPT TO:<u{}.{}@d{}.{}>\r\n", sequence_, index,
-                           (sequence_ + index) % options.domains, options.recipient_domain);
+        return fmt::format("RCPT TO:<u{}.{}@d{}.{}>\r\n",
+                           sequence_,
+                           index,
+                           (sequence_ + index) % options.domains,
+                           options.recipient_domain);
     }
 
     void begin_message() {
@@ -313,7 +319,8 @@ load::load(task::reactor& reactor, load_options options, std::shared_ptr<tls::co
     }
     for (std::size_t line = 0; filler_.size() < options_.size_max; ++line) {
         filler_ += fmt::format(
-            "Line {:06} of a plain newsletter body, filler text to seventy-six columns..\r\n", line);
+            "Line {:06} of a plain newsletter body, filler text to seventy-six columns..\r\n",
+            line);
     }
 }
 
@@ -351,8 +358,13 @@ std::string load::head_of(std::uint64_t sequence) const {
                        "To: Reader <u{}.0@d{}.{}>\r\nSubject: Offer number {} for you\r\n"
                        "Message-ID: <eb-{}-{}@source.test>\r\nMIME-Version: 1.0\r\n"
                        "Content-Type: text/plain; charset=us-ascii\r\n{}",
-                       options_.sender, sequence, sequence % options_.domains,
-                       options_.recipient_domain, sequence, options_.run, sequence,
+                       options_.sender,
+                       sequence,
+                       sequence % options_.domains,
+                       options_.recipient_domain,
+                       sequence,
+                       options_.run,
+                       sequence,
                        options_.bodies.empty() ? "\r\n" : "");
 }
 
@@ -365,8 +377,8 @@ byte_view load::body_of(std::uint64_t sequence) const {
     const std::uint64_t bytes = options_.size_min + (span == 0 ? 0 : sequence * 7919 % (span + 1));
     constexpr std::uint64_t line_bytes = 77;
     const std::uint64_t lines = std::max<std::uint64_t>(1, bytes / line_bytes);
-    const std::size_t end = filler_.find("\r\n", std::min<std::size_t>(
-                                                      filler_.size() - 2, lines * line_bytes - 2));
+    const std::size_t end =
+        filler_.find("\r\n", std::min<std::size_t>(filler_.size() - 2, lines * line_bytes - 2));
     return byte_view(filler_).substr(0, end + 2);
 }
 
@@ -389,13 +401,14 @@ load_result load::run(bool show_progress) {
         }
         if (show_progress && now - shown >= 1) {
             shown = now;
-            std::fprintf(stderr, "\r%llu of %llu acknowledged, %.0f/s ",
+            std::fprintf(stderr,
+                         "\r%llu of %llu acknowledged, %.0f/s ",
                          static_cast<unsigned long long>(result_.acknowledged),
                          static_cast<unsigned long long>(options_.messages),
                          static_cast<double>(result_.acknowledged) / (now - begun));
         }
-        const bool busy = std::any_of(sessions_.begin(), sessions_.end(),
-                                      [](const auto& one) { return one->is_busy(); });
+        const bool busy = std::any_of(
+            sessions_.begin(), sessions_.end(), [](const auto& one) { return one->is_busy(); });
         if (result_.acknowledged >= options_.messages && !busy) {
             break;
         }

@@ -72,7 +72,9 @@ private:
 
     // The next message's number, or nothing: none left, or not yet by the rate.
     bool take(std::uint64_t& sequence);
+
     void give_back(std::uint64_t sequence) { returned_.push_back(sequence); }
+
     void refused(int code, const std::string& line);
     [[nodiscard]] std::string head_of(std::uint64_t sequence) const;
     [[nodiscard]] byte_view body_of(std::uint64_t sequence) const;

@@ -77,14 +77,28 @@ void print(source::load_result& result, const source::load_options& options, boo
                    "\"connections\":{},\"network_errors\":{},\"bytes\":{},"
                    "\"latency_ms\":{{\"p50\":{:.2f},\"p99\":{:.2f},\"max\":{:.2f}}},"
                    "\"refusals\":{{{}}}}}\n",
-                   options.messages, result.acknowledged, result.seconds, rate,
-                   result.connections, result.network_errors, result.bytes, p50, p99, max,
+                   options.messages,
+                   result.acknowledged,
+                   result.seconds,
+                   rate,
+                   result.connections,
+                   result.network_errors,
+                   result.bytes,
+                   p50,
+                   p99,
+                   max,
                    refusals);
     } else {
         fmt::print("acknowledged {} of {} in {:.2f} s: {:.0f} messages/s, {:.1f} MB/s\n"
                    "latency p50 {:.2f} ms, p99 {:.2f} ms, max {:.2f} ms; {} connections\n",
-                   result.acknowledged, options.messages, result.seconds, rate,
-                   static_cast<double>(result.bytes) / 1e6 / result.seconds, p50, p99, max,
+                   result.acknowledged,
+                   options.messages,
+                   result.seconds,
+                   rate,
+                   static_cast<double>(result.bytes) / 1e6 / result.seconds,
+                   p50,
+                   p99,
+                   max,
                    result.connections);
     }
     if (!result.last_refusal.empty()) {
@@ -105,14 +119,18 @@ int main(int argc, char** argv) {
     bool as_json = false;
     bool no_pipelining = false;
     app.add_option("--target", target, "HOST:PORT, an IP address")->required();
-    app.add_option("--sessions", options.sessions, "sessions at once")->check(CLI::Range(1, 100000));
+    app.add_option("--sessions", options.sessions, "sessions at once")
+        ->check(CLI::Range(1, 100000));
     app.add_option("--messages", options.messages, "messages in all");
     app.add_option("--per-connection", options.per_connection, "messages a connection");
     app.add_option("--size", size, "body bytes: N, or A-B");
     app.add_option("--folder", folder, "send the messages in this folder in turn");
-    app.add_option("--recipients", options.recipients, "recipients a message")->check(CLI::Range(1, 10000));
-    app.add_option("--domains", options.domains, "recipient domains")->check(CLI::Range(1, 1000000));
-    app.add_option("--tls", tls_name, "off, starttls or implicit")->check(CLI::IsMember({"off", "starttls", "implicit"}));
+    app.add_option("--recipients", options.recipients, "recipients a message")
+        ->check(CLI::Range(1, 10000));
+    app.add_option("--domains", options.domains, "recipient domains")
+        ->check(CLI::Range(1, 1000000));
+    app.add_option("--tls", tls_name, "off, starttls or implicit")
+        ->check(CLI::IsMember({"off", "starttls", "implicit"}));
     app.add_option("--user", options.user, "login for AUTH PLAIN");
     app.add_option("--password-file", password_file, "file with the password");
     app.add_option("--sender", options.sender, "envelope sender");
@@ -130,13 +148,15 @@ int main(int argc, char** argv) {
     }
     options.target.address = target.substr(0, colon);
     if (options.target.address.starts_with('[') && options.target.address.ends_with(']')) {
-        options.target.address = options.target.address.substr(1, options.target.address.size() - 2);
+        options.target.address =
+            options.target.address.substr(1, options.target.address.size() - 2);
     }
     options.target.port = static_cast<std::uint16_t>(std::atoi(target.c_str() + colon + 1));
     const std::size_t dash = size.find('-');
     options.size_min = std::strtoull(size.c_str(), nullptr, 10);
-    options.size_max = dash == std::string::npos ? options.size_min
-                                                 : std::strtoull(size.c_str() + dash + 1, nullptr, 10);
+    options.size_max = dash == std::string::npos
+                           ? options.size_min
+                           : std::strtoull(size.c_str() + dash + 1, nullptr, 10);
     if (options.size_max < options.size_min) {
         fmt::print(stderr, "--size wants N, or A-B with A not above B\n");
         return 2;

@@ -128,9 +128,7 @@ void listener::stop() {
     reactor_.io().cancel(accept_);
 }
 
-void listener::on_accept(ring::operation& operation,
-                         std::int32_t result,
-                         std::uint32_t) noexcept {
+void listener::on_accept(ring::operation& operation, std::int32_t result, std::uint32_t) noexcept {
     listener& self = *static_cast<accept_operation&>(operation).owner;
     if (result >= 0) {
         self.observer_.on_accepted(result);
@@ -189,17 +187,16 @@ void connector::start(task::reactor& reactor,
     }
     set_option(attempt->fd, IPPROTO_TCP, TCP_NODELAY, 1);
     set_option(attempt->fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-    attempt->on_complete = [](ring::operation& operation,
-                              std::int32_t result,
-                              std::uint32_t) noexcept {
-        auto& self = static_cast<connect_attempt&>(operation);
-        if (result < 0) {
-            close(self.fd);
-            self.finish(self.timed_out ? -ETIMEDOUT : result);
-            return;
-        }
-        self.finish(self.fd);
-    };
+    attempt->on_complete =
+        [](ring::operation& operation, std::int32_t result, std::uint32_t) noexcept {
+            auto& self = static_cast<connect_attempt&>(operation);
+            if (result < 0) {
+                close(self.fd);
+                self.finish(self.timed_out ? -ETIMEDOUT : result);
+                return;
+            }
+            self.finish(self.fd);
+        };
     attempt->on_expire = [](task::timer& timer) noexcept {
         auto& self = static_cast<connect_attempt&>(timer);
         self.timed_out = true;

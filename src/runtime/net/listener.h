@@ -7,6 +7,7 @@
 #pragma once
 
 #include "ebbgate/base/result.h"
+
 #include "runtime/task/reactor.h"
 
 #include <cstdint>
@@ -22,6 +23,7 @@ struct peer_name {
     std::string address;
     std::uint16_t port = 0;
 };
+
 [[nodiscard]] peer_name name_of(const sockaddr_storage& address);
 [[nodiscard]] peer_name peer_of(int fd);
 
@@ -51,8 +53,11 @@ public:
 
     void start();
     void stop();
+
     [[nodiscard]] bool is_idle() const noexcept { return !accept_.in_flight(); }
+
     [[nodiscard]] std::uint16_t port() const noexcept { return port_; }
+
     [[nodiscard]] std::uint64_t pauses() const noexcept { return pauses_; }
 
 private:
@@ -61,12 +66,13 @@ private:
     struct accept_operation : ring::operation {
         listener* owner = nullptr;
     };
+
     struct pause_timer : task::timer {
         listener* owner = nullptr;
     };
 
-    static void on_accept(ring::operation& operation, std::int32_t result, std::uint32_t flags)
-        noexcept;
+    static void
+    on_accept(ring::operation& operation, std::int32_t result, std::uint32_t flags) noexcept;
 
     task::reactor& reactor_;
     listener_observer& observer_;

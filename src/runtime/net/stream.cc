@@ -28,10 +28,13 @@ struct stream::sending {
 
     void add(byte_view bytes_view) {
         if (!bytes_view.empty()) {
-            vectors.push_back({const_cast<char*>(bytes_view.data()), bytes_view.size()}); // NOLINT(cppcoreguidelines-pro-type-const-cast): iovec is read only here
+            vectors.push_back({const_cast<char*>(bytes_view.data()),
+                               bytes_view.size()}); // NOLINT(cppcoreguidelines-pro-type-const-cast):
+                                                    // iovec is read only here
             bytes += bytes_view.size();
         }
     }
+
     void begin(std::vector<output_piece>&& taken) {
         pieces = std::move(taken);
         vectors.clear();
@@ -44,6 +47,7 @@ struct stream::sending {
             }
         }
     }
+
     void advance(std::size_t sent) {
         bytes -= sent;
         while (sent > 0) {

@@ -12,6 +12,7 @@
 
 #include "ebbgate/base/bytes.h"
 #include "ebbgate/base/chunks.h"
+
 #include "runtime/task/reactor.h"
 
 #include <cstdint>
@@ -31,6 +32,7 @@ public:
     virtual std::size_t on_input(byte_view bytes) noexcept = 0;
     // The connection is gone; the stream must not be used any more.
     virtual void on_closed(close_reason reason) noexcept = 0;
+
     // All output has left for the kernel. Optional.
     virtual void on_output_sent() noexcept {}
 
@@ -55,9 +57,13 @@ public:
 class flusher final : public task::turn_hook {
 public:
     explicit flusher(task::reactor& reactor) { reactor.add_hook(*this); }
+
     bool on_turn() noexcept override;
+
     void add(stream& stream) { dirty_.push_back(&stream); }
+
     void remove(stream& stream) noexcept;
+
     void starve(stream& stream) { starved_.push_back(&stream); }
 
 private:
@@ -79,6 +85,7 @@ public:
     void write(byte_view bytes);
     // Sends the blocks without copying them (through TLS: encrypts them at once).
     void write(const chunks& body);
+
     [[nodiscard]] bool can_write() const noexcept { return output_bytes_ < output_high_bytes; }
 
     // Offers kept input again; call it after a state change that makes the observer able to go on.
@@ -90,9 +97,12 @@ public:
 
     // From now on all bytes pass through `filter`. Output written before leaves as it is.
     void set_filter(std::unique_ptr<filter> filter) { filter_ = std::move(filter); }
+
     [[nodiscard]] filter* get_filter() noexcept { return filter_.get(); }
+
     // Input that arrived but was not taken yet (STARTTLS: there must be none).
     [[nodiscard]] bool has_kept_input() const noexcept { return !kept_.empty(); }
+
     void drop_kept_input() { kept_.clear(); }
 
     // For the filter.
@@ -110,18 +120,20 @@ private:
         std::string text;
         chunks body;
     };
+
     struct stream_operation : ring::operation {
         stream* owner = nullptr;
     };
+
     struct stall_timer : task::timer {
         stream* owner = nullptr;
     };
     struct sending;
 
-    static void on_receive(ring::operation& operation, std::int32_t result, std::uint32_t flags)
-        noexcept;
-    static void on_sent(ring::operation& operation, std::int32_t result, std::uint32_t flags)
-        noexcept;
+    static void
+    on_receive(ring::operation& operation, std::int32_t result, std::uint32_t flags) noexcept;
+    static void
+    on_sent(ring::operation& operation, std::int32_t result, std::uint32_t flags) noexcept;
     void take_wire(byte_view wire) noexcept;
     void mark_dirty();
     void flush() noexcept;
@@ -144,9 +156,9 @@ private:
     int fd_;
     bool wants_input_ = false;
     bool dirty_ = false;
-    bool closing_ = false;    // Send what is there, then close.
-    bool torn_down_ = false;  // Operations are being given up.
-    bool in_input_ = false;   // Inside the observer's on_input().
+    bool closing_ = false;   // Send what is there, then close.
+    bool torn_down_ = false; // Operations are being given up.
+    bool in_input_ = false;  // Inside the observer's on_input().
 };
 
 } // namespace ebbgate::net

@@ -6,7 +6,6 @@
 
 #include <sys/mman.h>
 
-
 #include <cerrno>
 #include <cstring>
 #include <poll.h>
@@ -69,8 +68,7 @@ result<void> ring::set_up(const options& options) {
         io_uring_params params{};
         params.flags = flags | IORING_SETUP_CQSIZE;
         params.cq_entries = options.completion_entries;
-        error = -io_uring_queue_init_params(
-            options.submission_entries, &kernel_->uring, &params);
+        error = -io_uring_queue_init_params(options.submission_entries, &kernel_->uring, &params);
         if (error == 0) {
             capabilities_.defer_taskrun = (flags & IORING_SETUP_DEFER_TASKRUN) != 0;
             capabilities_.single_issuer = (flags & IORING_SETUP_SINGLE_ISSUER) != 0;
@@ -98,18 +96,10 @@ result<void> ring::set_up_buffers(const options& options) {
     k.buffer_bytes = options.buffer_bytes;
     k.buffers_bytes = sizeof(io_uring_buf) * options.buffer_count;
     k.memory_bytes = std::size_t{options.buffer_count} * options.buffer_bytes;
-    void* entries = mmap(nullptr,
-                         k.buffers_bytes,
-                         PROT_READ | PROT_WRITE,
-                         MAP_PRIVATE | MAP_ANONYMOUS,
-                         -1,
-                         0);
-    void* memory = mmap(nullptr,
-                        k.memory_bytes,
-                        PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS,
-                        -1,
-                        0);
+    void* entries =
+        mmap(nullptr, k.buffers_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void* memory =
+        mmap(nullptr, k.memory_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (entries == MAP_FAILED || memory == MAP_FAILED) {
         return fail(failure_kind::no_space, "no memory for receive buffers");
     }
@@ -213,8 +203,7 @@ void ring::connect(operation& operation, int fd, const sockaddr* address, std::u
     tag(entry, slots_[operation.slot].generation, operation.slot);
 }
 
-void ring::read(
-    operation& operation, int fd, void* to, std::uint32_t bytes, std::uint64_t offset) {
+void ring::read(operation& operation, int fd, void* to, std::uint32_t bytes, std::uint64_t offset) {
     auto* entry = static_cast<io_uring_sqe*>(prepare(operation));
     io_uring_prep_read(entry, fd, to, bytes, offset);
     tag(entry, slots_[operation.slot].generation, operation.slot);

@@ -91,12 +91,16 @@ public:
 
     [[nodiscard]] static bool more_follows(std::uint32_t flags) noexcept;
     [[nodiscard]] static bool has_buffer(std::uint32_t flags) noexcept;
+
     [[nodiscard]] const capabilities& features() const noexcept { return capabilities_; }
+
     [[nodiscard]] const counters& statistics() const noexcept { return counters_; }
+
     [[nodiscard]] std::uint32_t in_flight_count() const noexcept { return in_flight_; }
 
 private:
     struct kernel;
+
     struct slot_entry {
         operation* owner = nullptr;
         std::uint32_t generation = 1;

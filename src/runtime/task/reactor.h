@@ -7,6 +7,7 @@
 #pragma once
 
 #include "ebbgate/base/result.h"
+
 #include "runtime/ring/ring.h"
 #include "runtime/task/timer_wheel.h"
 
@@ -37,15 +38,20 @@ public:
     reactor& operator=(const reactor&) = delete;
 
     void run(); // Until stop().
+
     void stop() noexcept { stopping_ = true; }
+
     void run_once(std::uint64_t wait_ms_max);
 
     void add_hook(turn_hook& hook) { hooks_.push_back(&hook); }
 
     [[nodiscard]] ring::ring& io() noexcept { return *ring_; }
+
     [[nodiscard]] timer_wheel& timers() noexcept { return *timers_; }
+
     // Of this turn, on a clock that never goes back.
     [[nodiscard]] std::uint64_t now_ms() const noexcept { return now_ms_; }
+
     // Wall clock of this turn: for stamps only, never for waiting.
     [[nodiscard]] std::int64_t unix_us() const noexcept { return unix_us_; }
 

@@ -10,9 +10,8 @@ void timer_wheel::link(timer& timer, std::uint64_t earliest_ms) noexcept {
     const std::uint64_t due = std::clamp(timer.due_ms, earliest_ms, now_ms_ + horizon);
     unsigned level_index = 0;
     // The lowest level in which the due time and now share all higher digits.
-    while (level_index + 1 < levels &&
-           (due >> (level_bits * (level_index + 1))) !=
-               (now_ms_ >> (level_bits * (level_index + 1)))) {
+    while (level_index + 1 < levels && (due >> (level_bits * (level_index + 1))) !=
+                                           (now_ms_ >> (level_bits * (level_index + 1)))) {
         ++level_index;
     }
     const unsigned slot = (due >> (level_bits * level_index)) & (slots - 1);

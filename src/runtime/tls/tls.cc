@@ -17,7 +17,9 @@ constexpr std::size_t record_bytes_max = 16 * kib;
 
 class tls_filter final : public net::filter {
 public:
-    tls_filter(WOLFSSL_CTX* context, bool is_client, std::string server_name,
+    tls_filter(WOLFSSL_CTX* context,
+               bool is_client,
+               std::string server_name,
                context::established on_established)
         : ssl_(wolfSSL_new(context)), on_established_(std::move(on_established)),
           is_client_(is_client) {
@@ -27,15 +29,19 @@ public:
         wolfSSL_SetIOReadCtx(ssl_, this);
         wolfSSL_SetIOWriteCtx(ssl_, this);
         if (is_client_ && !server_name.empty()) {
-            (void)wolfSSL_UseSNI(ssl_, WOLFSSL_SNI_HOST_NAME, server_name.data(),
+            (void)wolfSSL_UseSNI(ssl_,
+                                 WOLFSSL_SNI_HOST_NAME,
+                                 server_name.data(),
                                  static_cast<unsigned short>(server_name.size()));
         }
     }
+
     ~tls_filter() override {
         if (ssl_ != nullptr) {
             wolfSSL_free(ssl_);
         }
     }
+
     tls_filter(const tls_filter&) = delete;
     tls_filter& operator=(const tls_filter&) = delete;
 
@@ -215,11 +221,10 @@ bool begin_handshake(net::filter& filter, net::stream& stream) {
 std::optional<std::string> decode_base64(std::string_view text) {
     std::string decoded(text.size() * 3 / 4 + 4, '\0');
     auto bytes = static_cast<word32>(decoded.size());
-    if (text.size() % 4 != 0 ||
-        Base64_Decode(reinterpret_cast<const byte*>(text.data()),
-                      static_cast<word32>(text.size()),
-                      reinterpret_cast<byte*>(decoded.data()),
-                      &bytes) != 0) {
+    if (text.size() % 4 != 0 || Base64_Decode(reinterpret_cast<const byte*>(text.data()),
+                                              static_cast<word32>(text.size()),
+                                              reinterpret_cast<byte*>(decoded.data()),
+                                              &bytes) != 0) {
         return std::nullopt;
     }
     decoded.resize(bytes);

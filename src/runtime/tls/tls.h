@@ -10,6 +10,7 @@
 #pragma once
 
 #include "ebbgate/base/result.h"
+
 #include "runtime/net/stream.h"
 
 #include <functional>

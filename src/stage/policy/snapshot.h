@@ -36,9 +36,9 @@ struct account {
 };
 
 struct tenant_limits {
-    std::uint32_t recipients_per_message = 1000;   // The next RCPT gets 452 4.5.3.
-    std::uint64_t upload_bytes = 25'000'000;       // Announced as SIZE; beyond: 552 5.3.4.
-    std::uint64_t message_bytes = 25'000'000;      // Of the final message; beyond: 552 5.3.4.
+    std::uint32_t recipients_per_message = 1000; // The next RCPT gets 452 4.5.3.
+    std::uint64_t upload_bytes = 25'000'000;     // Announced as SIZE; beyond: 552 5.3.4.
+    std::uint64_t message_bytes = 25'000'000;    // Of the final message; beyond: 552 5.3.4.
 };
 
 struct tenant {
@@ -79,20 +79,26 @@ struct delivery_settings {
 class snapshot {
 public:
     [[nodiscard]] const std::vector<tenant>& tenants() const noexcept { return tenants_; }
+
     [[nodiscard]] const std::vector<route>& routes() const noexcept { return routes_; }
+
     [[nodiscard]] const delivery_settings& delivery() const noexcept { return delivery_; }
+
     // Of the file's bytes: tells two versions apart in `status` and in log records.
     [[nodiscard]] std::uint64_t fingerprint() const noexcept { return fingerprint_; }
 
     // Logins compare exactly. Null: no such account (spend the time of a hash check anyway).
     [[nodiscard]] const account* find_account(std::string_view login) const noexcept;
+
     [[nodiscard]] const tenant& tenant_of(const account& account) const noexcept {
         return tenants_[account.tenant];
     }
+
     [[nodiscard]] const tenant* find_tenant(std::string_view name) const noexcept;
 
     // The tenant whose relay_hosts hold the address, longest prefix first. Null: nobody's.
-    [[nodiscard]] const tenant* tenant_for_address(const config::ip_address& address) const noexcept;
+    [[nodiscard]] const tenant*
+    tenant_for_address(const config::ip_address& address) const noexcept;
     [[nodiscard]] const tenant* tenant_for_address(std::string_view address) const noexcept;
 
     // The first route in file order that matches, any case. Null: no route (550 5.4.4).
@@ -105,9 +111,11 @@ private:
         using is_transparent = void;
         std::size_t operator()(std::string_view text) const noexcept;
     };
+
     struct address_hash {
         std::size_t operator()(const config::ip_address& address) const noexcept;
     };
+
     template <typename mapped>
     using text_map = std::unordered_map<std::string, mapped, text_hash, std::equal_to<>>;
 
@@ -115,6 +123,7 @@ private:
         std::uint8_t prefix_bits = 0;
         std::unordered_map<config::ip_address, std::uint32_t, address_hash> tenants;
     };
+
     struct account_place {
         std::uint32_t tenant = 0;
         std::uint32_t account = 0;

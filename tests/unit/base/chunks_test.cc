@@ -22,7 +22,8 @@ TEST(Chunks, AnyChunkingKeepsTheBytesInOrder) {
     for (int line = 0; line < 5000; ++line) {
         wanted += "line " + std::to_string(line) + "\r\n";
     }
-    for (const std::size_t step : {std::size_t{1}, std::size_t{7}, std::size_t{4096}, wanted.size()}) {
+    for (const std::size_t step :
+         {std::size_t{1}, std::size_t{7}, std::size_t{4096}, wanted.size()}) {
         chunks body;
         for (std::size_t at = 0; at < wanted.size(); at += step) {
             body.append(byte_view(wanted).substr(at, step));
@@ -48,7 +49,8 @@ TEST(Chunks, MovedFromIsEmpty) {
     body.append("x");
     const chunks taken = std::move(body);
     EXPECT_EQ(taken.bytes(), 1U);
-    EXPECT_TRUE(body.empty()); // NOLINT(bugprone-use-after-move): the state after a move is the claim
+    EXPECT_TRUE(
+        body.empty()); // NOLINT(bugprone-use-after-move): the state after a move is the claim
     EXPECT_EQ(body.block_count(), 0U);
 }
 

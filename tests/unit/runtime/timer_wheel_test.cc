@@ -26,8 +26,16 @@ void note(timer& timer) noexcept {
 
 TEST(TimerWheel, RunsEachTimerInTheTickItIsDue) {
     for (const std::uint64_t start : {0ULL, 255ULL, 65'535ULL, 16'777'215ULL, 1'234'567'890ULL}) {
-        for (const std::uint64_t delay :
-             {1ULL, 2ULL, 254ULL, 255ULL, 256ULL, 257ULL, 511ULL, 65'536ULL, 70'000ULL, 300'000ULL}) {
+        for (const std::uint64_t delay : {1ULL,
+                                          2ULL,
+                                          254ULL,
+                                          255ULL,
+                                          256ULL,
+                                          257ULL,
+                                          511ULL,
+                                          65'536ULL,
+                                          70'000ULL,
+                                          300'000ULL}) {
             std::uint64_t clock = start;
             timer_wheel wheel(clock);
             watched one;
@@ -89,6 +97,7 @@ TEST(TimerWheel, AHandlerMaySetItselfAgain) {
         timer_wheel* wheel = nullptr;
         int left = 3;
     };
+
     timer_wheel wheel(10);
     repeating one;
     one.wheel = &wheel;
