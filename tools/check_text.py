@@ -59,7 +59,8 @@ def self_test():
 def main():
     self_test()
     root = pathlib.Path(__file__).resolve().parent.parent
-    listed = subprocess.run(["git", "ls-files", "src", "include", "tests", "fuzz", "bench"], cwd=root,
+    listed = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard",
+                             "src", "include", "tests", "fuzz", "bench"], cwd=root,
                             capture_output=True, text=True, check=True).stdout.split("\n")
     faults, count = [], 0
     built = "".join(path.read_text() for top in ("src", "tests", "fuzz", "bench")

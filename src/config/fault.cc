@@ -2,6 +2,17 @@
 
 namespace ebbgate::config {
 
+namespace {
+
+// Keys and values of a file that is wrong may hold anything, a terminal escape for instance.
+void append_printable(std::string& text, const std::string& part) {
+    for (const char c : part) {
+        text += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
+    }
+}
+
+} // namespace
+
 std::string to_text(const fault& fault) {
     std::string text = fault.file;
     if (fault.line != 0) {
@@ -11,17 +22,17 @@ std::string to_text(const fault& fault) {
     text += ": ";
     if (fault.line != 0) {
         // The whole document is "/" for people, although RFC 6901 writes it as nothing.
-        text += fault.pointer.empty() ? "/" : fault.pointer;
+        append_printable(text, fault.pointer.empty() ? "/" : fault.pointer);
         text += ": ";
     }
-    text += fault.message;
+    append_printable(text, fault.message);
     return text;
 }
 
-std::string to_text(const faults& faults) {
+std::string to_text(const faults& all) {
     std::string text;
-    for (const fault& fault : faults) {
-        text += to_text(fault);
+    for (const fault& one : all) {
+        text += to_text(one);
         text += '\n';
     }
     return text;

@@ -24,6 +24,6 @@ using faults = std::vector<fault>;
 inline constexpr std::size_t faults_max = 1000;
 
 [[nodiscard]] std::string to_text(const fault& fault);
-[[nodiscard]] std::string to_text(const faults& faults);
+[[nodiscard]] std::string to_text(const faults& all);
 
 } // namespace ebbgate::config

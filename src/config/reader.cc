@@ -20,13 +20,9 @@ namespace {
 std::string shown(const json::value& at) {
     constexpr std::size_t shown_max = 60;
     switch (at.kind()) {
-    case json::kind::string: {
-        std::string text;
-        for (const char c : at.text().substr(0, shown_max)) {
-            text += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
-        }
-        return '"' + text + (at.text().size() > shown_max ? "...\"" : "\"");
-    }
+    case json::kind::string:
+        return fmt::format(
+            "\"{}{}\"", at.text().substr(0, shown_max), at.text().size() > shown_max ? "..." : "");
     case json::kind::integer:
         return std::to_string(at.integer());
     case json::kind::real:

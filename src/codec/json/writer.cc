@@ -216,6 +216,17 @@ writer& writer::real(double value) {
     return *this;
 }
 
+writer& writer::begin_quoted() {
+    separate();
+    out_ += '"';
+    return *this;
+}
+
+writer& writer::end_quoted() {
+    out_ += '"';
+    return *this;
+}
+
 writer& writer::raw(std::string_view json) {
     separate();
     out_ += json;

@@ -43,6 +43,10 @@ public:
     writer& boolean(bool value);
     writer& null();
     writer& real(double value); // Not a number and infinite become null.
+    // A string whose text the caller appends to the same std::string in between; it needs no
+    // escaping (a time stamp, an id).
+    writer& begin_quoted();
+    writer& end_quoted();
     // JSON that was made by a writer before.
     writer& raw(std::string_view json);
 

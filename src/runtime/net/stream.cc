@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <unistd.h>
 #include <utility>
 
@@ -28,9 +29,11 @@ struct stream::sending {
 
     void add(byte_view bytes_view) {
         if (!bytes_view.empty()) {
-            vectors.push_back({const_cast<char*>(bytes_view.data()),
-                               bytes_view.size()}); // NOLINT(cppcoreguidelines-pro-type-const-cast):
-                                                    // iovec is read only here
+            // iovec has no const form; the kernel only reads.
+            vectors.emplace_back();
+            vectors.back().iov_len = bytes_view.size();
+            const void* base = bytes_view.data();
+            std::memcpy(&vectors.back().iov_base, &base, sizeof base);
             bytes += bytes_view.size();
         }
     }

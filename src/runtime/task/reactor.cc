@@ -65,7 +65,7 @@ void reactor::post(std::function<void()> work) {
     }
 }
 
-void reactor::take_posts() {
+bool reactor::take_posts() {
     std::vector<std::function<void()>> batch;
     {
         const std::lock_guard hold(posts_lock_);
@@ -74,11 +74,12 @@ void reactor::take_posts() {
     for (std::function<void()>& work : batch) {
         work();
     }
+    return !batch.empty();
 }
 
 void reactor::run_once(std::uint64_t wait_ms_max) {
-    take_posts();
-    bool more = false;
+    // What was posted may have changed what the caller waits for: no sleep after it.
+    bool more = take_posts();
     for (turn_hook* hook : hooks_) {
         more = hook->on_turn() || more;
     }

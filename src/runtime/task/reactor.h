@@ -63,7 +63,7 @@ private:
     reactor() = default;
     void read_clocks() noexcept;
     void arm_wake() noexcept;
-    void take_posts();
+    bool take_posts(); // True: something ran.
 
     struct wake_operation : ring::operation {
         reactor* owner = nullptr;

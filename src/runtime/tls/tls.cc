@@ -219,12 +219,18 @@ bool begin_handshake(net::filter& filter, net::stream& stream) {
 }
 
 std::optional<std::string> decode_base64(std::string_view text) {
+    // The library stops at the first padding and calls the rest good; we do not.
+    const std::size_t padding = text.find('=');
+    if (text.size() % 4 != 0 ||
+        (padding != std::string_view::npos && (text.size() - padding > 2 || text.back() != '='))) {
+        return std::nullopt;
+    }
     std::string decoded(text.size() * 3 / 4 + 4, '\0');
     auto bytes = static_cast<word32>(decoded.size());
-    if (text.size() % 4 != 0 || Base64_Decode(reinterpret_cast<const byte*>(text.data()),
-                                              static_cast<word32>(text.size()),
-                                              reinterpret_cast<byte*>(decoded.data()),
-                                              &bytes) != 0) {
+    if (Base64_Decode(reinterpret_cast<const byte*>(text.data()),
+                      static_cast<word32>(text.size()),
+                      reinterpret_cast<byte*>(decoded.data()),
+                      &bytes) != 0) {
         return std::nullopt;
     }
     decoded.resize(bytes);

@@ -1,0 +1,128 @@
+#!/usr/bin/env python3
+"""The load tools against each other and against Python's smtplib: what they count is what happened."""
+
+import json
+import os
+import pathlib
+import signal
+import smtplib
+import subprocess
+import tempfile
+import unittest
+
+SOURCE = os.environ["EBBGATE_SOURCE"]
+SINK = os.environ["EBBGATE_SINK"]
+
+
+class Sink:
+    def __init__(self, *options):
+        self.process = subprocess.Popen([SINK, "--listen", "127.0.0.1:0", "--seconds", "100", *options],
+                                        stdout=subprocess.PIPE, text=True)
+        line = self.process.stdout.readline().split()
+        assert line[0] == "listening", line
+        self.address = line[1]
+        self.port = int(line[1].rsplit(":", 1)[1])
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        out, _ = self.process.communicate(timeout=20)
+        return json.loads(out.splitlines()[-1])
+
+
+def load(sink, *options, code=0):
+    done = subprocess.run([SOURCE, "--target", sink.address, "--json", *options],
+                          capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
+    return json.loads(done.stdout)
+
+
+class LoadTools(unittest.TestCase):
+    def test_every_message_is_counted_once(self):
+        sink = Sink("--expect", "3000")
+        sent = load(sink, "--messages", "3000", "--sessions", "40", "--per-connection", "7", "--size", "100-20000")
+        totals = sink.stop()
+        self.assertEqual(sent["acknowledged"], 3000)
+        self.assertEqual(sent["network_errors"], 0)
+        self.assertEqual((totals["messages"], totals["unique"], totals["duplicates"], totals["missing"]),
+                         (3000, 3000, 0, 0))
+        self.assertGreaterEqual(totals["connections"], 3000 // 7)
+
+    def test_without_pipelining_and_with_many_recipients(self):
+        sink = Sink("--expect", "50", "--no-pipelining")
+        load(sink, "--messages", "50", "--sessions", "5", "--recipients", "20", "--no-pipelining")
+        totals = sink.stop()
+        self.assertEqual((totals["unique"], totals["recipients"]), (50, 1000))
+
+    def test_missing_messages_are_found(self):
+        sink = Sink("--expect", "120")
+        load(sink, "--messages", "100")
+        totals = sink.stop()
+        self.assertEqual((totals["unique"], totals["missing"]), (100, 20))
+        self.assertEqual(sink.process.returncode, 1)
+
+    def test_doubled_messages_are_found(self):
+        sink = Sink()
+        for _ in range(2):
+            load(sink, "--messages", "10", "--run", "twice")
+        totals = sink.stop()
+        self.assertEqual((totals["messages"], totals["unique"], totals["duplicates"]), (20, 10, 10))
+
+    def test_refusals_and_lost_connections_are_tried_again(self):
+        sink = Sink("--expect", "300", "--rule", "rcpt:defer/10", "--rule", "dot:drop/25", "--rule", "mail:refuse/40")
+        sent = load(sink, "--messages", "300", "--sessions", "10")
+        totals = sink.stop()
+        self.assertEqual(sent["acknowledged"], 300)
+        self.assertGreater(sent["refusals"]["451"], 0)
+        self.assertGreater(sent["refusals"]["550"], 0)
+        self.assertGreater(sent["network_errors"], 0)
+        self.assertGreater(totals["misdeeds"], 0)
+        self.assertEqual((totals["unique"], totals["missing"]), (300, 0))
+
+    def test_a_slow_sink_only_delays(self):
+        sink = Sink("--expect", "20", "--rule", "dot:delay", "--delay", "50")
+        sent = load(sink, "--messages", "20", "--sessions", "20")
+        totals = sink.stop()
+        self.assertGreaterEqual(sent["latency_ms"]["p50"], 50)
+        self.assertEqual(totals["unique"], 20)
+
+    def test_rate_is_kept(self):
+        sink = Sink()
+        sent = load(sink, "--messages", "100", "--rate", "100", "--sessions", "10")
+        sink.stop()
+        self.assertGreater(sent["seconds"], 0.8)
+        self.assertLess(sent["seconds"], 5)
+
+    def test_a_maildir_holds_what_smtplib_sent(self):
+        body = "Subject: dots\r\nMessage-ID: <one@test>\r\n\r\n.leading dot\r\n..two\r\nend\r\n"
+        with tempfile.TemporaryDirectory() as folder:
+            sink = Sink("--maildir", folder)
+            with smtplib.SMTP("127.0.0.1", sink.port) as client:
+                client.sendmail("a@test", ["b@test", "c@test"], body)
+            totals = sink.stop()
+            stored = [path.read_bytes() for path in pathlib.Path(folder, "new").iterdir()]
+        self.assertEqual(stored, [body.encode()])
+        self.assertEqual((totals["messages"], totals["recipients"]), (1, 2))
+
+    def test_a_folder_of_messages_is_sent_in_turn(self):
+        with tempfile.TemporaryDirectory() as folder:
+            for number in range(3):
+                pathlib.Path(folder, f"{number}.eml").write_text(f"X-Number: {number}\n\n.dot {number}\n")
+            with tempfile.TemporaryDirectory() as maildir:
+                sink = Sink("--maildir", maildir)
+                load(sink, "--messages", "9", "--folder", folder)
+                sink.stop()
+                texts = [path.read_text() for path in pathlib.Path(maildir, "new").iterdir()]
+        self.assertEqual(len(texts), 9)
+        for number in range(3):
+            self.assertEqual(sum(f"\n\n.dot {number}\n" in text for text in texts), 3)
+
+    def test_nothing_listens(self):
+        sink = Sink()
+        sink.stop()
+        sent = load(sink, "--messages", "5", "--duration", "1", code=1)
+        self.assertEqual(sent["acknowledged"], 0)
+        self.assertGreater(sent["network_errors"], 0)
+
+
+if __name__ == "__main__":
+    unittest.main()

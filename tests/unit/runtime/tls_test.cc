@@ -1,0 +1,201 @@
+// Two filters talk over loopback: our client against our server, with a certificate made for the
+// test by the openssl program.
+
+#include "runtime/tls/tls.h"
+
+#include <gtest/gtest.h>
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <unistd.h>
+
+namespace ebbgate::tls {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct end_point final : net::stream_observer {
+    std::string got;
+    int closed = 0;
+    net::close_reason reason{};
+
+    std::size_t on_input(byte_view bytes) noexcept override {
+        got.append(bytes);
+        return bytes.size();
+    }
+
+    void on_closed(net::close_reason why) noexcept override {
+        ++closed;
+        reason = why;
+    }
+};
+
+class TlsTest : public testing::Test {
+protected:
+    static void SetUpTestSuite() {
+        initialise();
+        char name[] = "/tmp/ebbgate-tls-XXXXXX";
+        ASSERT_NE(mkdtemp(name), nullptr);
+        folder() = name;
+        const std::string command =
+            "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 "
+            "-subj /CN=gate.test -keyout " +
+            folder() + "/key.pem -out " + folder() + "/cert.pem 2>/dev/null";
+        FILE* made = popen(command.c_str(), "r");
+        ASSERT_NE(made, nullptr);
+        ASSERT_EQ(pclose(made), 0) << "openssl is needed for this test";
+    }
+
+    static void TearDownTestSuite() { fs::remove_all(folder()); }
+
+    static std::string& folder() {
+        static std::string path; // NOLINT(cppcoreguidelines-avoid-non-const-global-variables): one
+                                 // folder for the suite
+        return path;
+    }
+
+    void SetUp() override {
+        auto made = task::reactor::open({});
+        ASSERT_TRUE(made.has_value()) << made.error().detail;
+        reactor_ = std::move(*made);
+        flusher_ = std::make_unique<net::flusher>(*reactor_);
+        const int listening = socket(AF_INET, SOCK_STREAM, 0);
+        sockaddr_in address{};
+        address.sin_family = AF_INET;
+        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        socklen_t bytes = sizeof address;
+        ASSERT_EQ(bind(listening, reinterpret_cast<sockaddr*>(&address), bytes), 0);
+        ASSERT_EQ(listen(listening, 1), 0);
+        getsockname(listening, reinterpret_cast<sockaddr*>(&address), &bytes);
+        const int connecting = socket(AF_INET, SOCK_STREAM, 0);
+        ASSERT_EQ(connect(connecting, reinterpret_cast<sockaddr*>(&address), bytes), 0);
+        client_ = new net::stream(*reactor_, *flusher_, connecting, client_end_);
+        server_ =
+            new net::stream(*reactor_, *flusher_, accept(listening, nullptr, nullptr), server_end_);
+        close(listening);
+    }
+
+    void TearDown() override {
+        if (client_end_.closed == 0) {
+            client_->abort();
+        }
+        if (server_end_.closed == 0) {
+            server_->abort();
+        }
+        turns(10);
+    }
+
+    void turns(int count) {
+        for (int index = 0; index < count; ++index) {
+            reactor_->run_once(1);
+        }
+    }
+
+    void shake_hands() {
+        auto server = context::for_server(folder() + "/cert.pem", folder() + "/key.pem");
+        auto client = context::for_client();
+        ASSERT_TRUE(server.has_value()) << server.error().detail;
+        ASSERT_TRUE(client.has_value()) << client.error().detail;
+        server_context_ = *server;
+        client_context_ = *client;
+        server_->set_filter((*server)->make_filter(
+            "", [this](const std::string& cipher) { server_cipher_ = cipher; }));
+        client_->set_filter((*client)->make_filter(
+            "gate.test", [this](const std::string& cipher) { client_cipher_ = cipher; }));
+        server_->start_input();
+        client_->start_input();
+        ASSERT_TRUE(begin_handshake(*client_->get_filter(), *client_));
+        for (int round = 0; round < 100 && (server_cipher_.empty() || client_cipher_.empty());
+             ++round) {
+            turns(1);
+        }
+        ASSERT_NE(server_cipher_.find("TLSv1.3"), std::string::npos) << server_cipher_;
+        ASSERT_EQ(server_cipher_, client_cipher_);
+    }
+
+    std::unique_ptr<task::reactor> reactor_;
+    std::unique_ptr<net::flusher> flusher_;
+    end_point client_end_;
+    end_point server_end_;
+    net::stream* client_ = nullptr;
+    net::stream* server_ = nullptr;
+    std::shared_ptr<context> server_context_;
+    std::shared_ptr<context> client_context_;
+    std::string server_cipher_;
+    std::string client_cipher_;
+};
+
+TEST_F(TlsTest, BytesPassBothWays) {
+    shake_hands();
+    std::string large;
+    for (int line = 0; line < 20'000; ++line) {
+        large += "line " + std::to_string(line) + "\r\n";
+    }
+    client_->write(large);
+    server_->write("250 Ok\r\n");
+    for (int round = 0; round < 500 && server_end_.got.size() < large.size(); ++round) {
+        turns(1);
+    }
+    EXPECT_TRUE(server_end_.got == large);
+    EXPECT_EQ(client_end_.got, "250 Ok\r\n");
+}
+
+TEST_F(TlsTest, GarbageInsteadOfAHandshakeEndsTheStream) {
+    auto server = context::for_server(folder() + "/cert.pem", folder() + "/key.pem");
+    ASSERT_TRUE(server.has_value());
+    server_context_ = *server;
+    server_->set_filter((*server)->make_filter("", [](const std::string&) {}));
+    server_->start_input();
+    client_->start_input();
+    client_->write("EHLO not.tls\r\nMAIL FROM:<a@b.test>\r\n");
+    turns(20);
+    EXPECT_EQ(server_end_.closed, 1);
+    EXPECT_EQ(server_end_.reason, net::close_reason::tls_failed);
+    EXPECT_EQ(server_end_.got, "");
+}
+
+TEST_F(TlsTest, TheCloseAlertIsAnEndNotAFault) {
+    shake_hands();
+    client_->write("QUIT\r\n");
+    client_->close();
+    client_end_.closed = 1;
+    turns(20);
+    EXPECT_EQ(server_end_.got, "QUIT\r\n");
+    EXPECT_EQ(server_end_.closed, 1);
+    EXPECT_EQ(server_end_.reason, net::close_reason::peer_closed);
+}
+
+TEST_F(TlsTest, AMissingOrWrongCertificateSaysWhichFile) {
+    const auto missing = context::for_server(folder() + "/none.pem", folder() + "/key.pem");
+    ASSERT_FALSE(missing.has_value());
+    EXPECT_NE(missing.error().detail.find("none.pem"), std::string::npos);
+    std::ofstream(folder() + "/bad.pem") << "not a key\n";
+    const auto bad = context::for_server(folder() + "/cert.pem", folder() + "/bad.pem");
+    ASSERT_FALSE(bad.has_value());
+    EXPECT_NE(bad.error().detail.find("bad.pem"), std::string::npos);
+}
+
+TEST(Base64, DecodesWhatItEncodedAndRefusesTheRest) {
+    std::string bytes;
+    for (int length = 0; length < 300; ++length) {
+        const std::string text = encode_base64(bytes);
+        const auto decoded = decode_base64(text);
+        ASSERT_TRUE(decoded.has_value()) << length;
+        EXPECT_EQ(*decoded, bytes);
+        bytes += static_cast<char>(length);
+    }
+    EXPECT_EQ(encode_base64("Ebbgate"), "RWJiZ2F0ZQ==");
+    for (const char* wrong : {"=", "A", "AB", "ABC", "AB*=", "====", "AB==CD==", "A B="}) {
+        EXPECT_FALSE(decode_base64(wrong).has_value()) << wrong;
+    }
+}
+
+} // namespace
+} // namespace ebbgate::tls
