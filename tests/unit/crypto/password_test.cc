@@ -13,8 +13,6 @@ namespace {
 const std::string sha512_of_secret =
     "$6$abcdefgh$ltjgWl6579NluT/Vi1nwEvcil.G5Nbc4NiXZaNGStk8PSwGfQv72N2CKPPrVACtLtip/cZ/1GM/"
     "O6IND4WQhG.";
-const std::string sha512_of_secret = "$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjlO/"
-                                          "O817G3uBnIFNjnQJuesI68OTLiBFdcbYEdFCoEOfaS35inz1";
 
 TEST(Password, AHashOfAnotherProgramMatches) {
     EXPECT_TRUE(password_matches("secret", sha512_of_secret));
