@@ -1,0 +1,289 @@
+// The lanes of the scheduler: permits, turns, suspension, and which lanes are remembered.
+
+#include "ebbgate/base/assert.h"
+
+#include "stage/schedule/scheduler.h"
+#include "stage/schedule/ticks.h"
+
+#include <algorithm>
+
+namespace ebbgate::schedule {
+
+using stage_type = connection_permit::stage_type;
+
+std::uint32_t& scheduler::lane_places::operator()(std::uint32_t number) const {
+    return (*lanes)[number].wake_place;
+}
+
+std::size_t scheduler::text_hash::operator()(std::string_view text) const noexcept {
+    return std::hash<std::string_view>{}(text);
+}
+
+void scheduler::configure(const settings& settings) {
+    settings_ = settings;
+    for (const auto& [destination, id] : lanes_by_destination_) {
+        review(id);
+    }
+    retire_idle_lanes();
+}
+
+void scheduler::set_connections_max(lane_id id, std::uint32_t connections_max) {
+    lane_of(id).connections_max = connections_max;
+    review(id);
+}
+
+std::optional<lane_work> scheduler::next_due(std::int64_t now_ms) {
+    advance(now_ms);
+    const lane_id id = turn_.first;
+    if (id == no_lane) {
+        return std::nullopt;
+    }
+    lane_record& granted = lane_of(id);
+    ++granted.opening;
+    lane_work work{id, grant_action::open};
+    if (granted.counters.connections_idle > 0) {
+        work.action = grant_action::wake_idle;
+        --granted.counters.connections_idle;
+        --total_.connections_idle;
+    } else {
+        ++granted.counters.connections;
+        ++total_.connections;
+    }
+    // To the end of the turn, if it may have another one at all.
+    unlink(turn_, id);
+    granted.in_turn = false;
+    review(id);
+    return work;
+}
+
+std::int64_t scheduler::refused(const connection_permit& permit, std::int64_t now_ms) {
+    lane_record& lane = lane_of(permit.lane);
+    if (lane.suspended_until_ms != 0) {
+        return lane.suspended_until_ms; // Its other connections failed for the same reason.
+    }
+    const bool opening = permit.stage == stage_type::opening;
+    const std::uint64_t failing = lane.opening + (opening ? 0U : 1U);
+    const std::uint64_t working =
+        lane.counters.connections > failing ? lane.counters.connections - failing : 0;
+    if (working > 0 && lane.refusals == 0) {
+        lane.learned_max = static_cast<std::uint32_t>(working);
+        const std::int64_t until_ms = now_ms + jitter_.spread(settings_.suspend_first_ms);
+        set_wake(permit.lane, until_ms, now_ms);
+        review(permit.lane);
+        return until_ms;
+    }
+    ++lane.refusals;
+    const std::int64_t wait_ms = jitter_.spread(
+        back_off_ms(settings_.suspend_first_ms, 2, settings_.suspend_max_ms, lane.refusals));
+    suspend(permit.lane, now_ms + wait_ms, now_ms);
+    return now_ms + wait_ms;
+}
+
+void scheduler::connected(const connection_permit& permit) {
+    lane_record& lane = lane_of(permit.lane);
+    if (lane.refusals != 0) {
+        lane.refusals = 0;
+        review(permit.lane);
+    }
+}
+
+void scheduler::suspend(lane_id id, std::int64_t until_ms, std::int64_t now_ms) {
+    if (until_ms <= now_ms) {
+        return;
+    }
+    lane_of(id).suspended_until_ms = until_ms;
+    set_wake(id, until_ms, now_ms);
+    review(id);
+}
+
+void scheduler::resume(lane_id id) {
+    lane_record& lane = lane_of(id);
+    lane.refusals = 0;
+    if (lane.wake_place != no_place) {
+        wake(id);
+    } else {
+        review(id);
+    }
+}
+
+bool scheduler::has_working_connection(lane_id id) const {
+    return lane_of(id).counters.connections > lane_of(id).opening;
+}
+
+void scheduler::park(connection_permit& permit) {
+    lane_record& lane = lane_of(permit.lane);
+    EBBGATE_ASSERT(permit.stage == stage_type::active);
+    permit.stage = stage_type::parked;
+    ++lane.counters.connections_idle;
+    ++total_.connections_idle;
+    review(permit.lane);
+}
+
+void scheduler::unpark(connection_permit& permit) {
+    EBBGATE_ASSERT(permit.stage == stage_type::parked);
+    permit.stage = stage_type::opening; // next_due() has counted it so.
+}
+
+void scheduler::close(connection_permit& permit) {
+    lane_record& lane = lane_of(permit.lane);
+    EBBGATE_ASSERT(permit.stage != stage_type::closed && lane.counters.connections > 0);
+    if (permit.stage == stage_type::opening) {
+        EBBGATE_ASSERT(lane.opening > 0);
+        --lane.opening;
+    } else if (permit.stage == stage_type::parked) {
+        // next_due() wakes before it opens: a parked one that is not woken is still counted idle.
+        EBBGATE_ASSERT(lane.counters.connections_idle > 0);
+        --lane.counters.connections_idle;
+        --total_.connections_idle;
+    }
+    permit.stage = stage_type::closed;
+    --lane.counters.connections;
+    --total_.connections;
+    review(permit.lane);
+}
+
+std::optional<lane_id> scheduler::find_lane(std::string_view destination) const {
+    const auto found = lanes_by_destination_.find(destination);
+    return found == lanes_by_destination_.end() ? std::nullopt
+                                                : std::optional<lane_id>(found->second);
+}
+
+std::string_view scheduler::destination(lane_id id) const {
+    return lane_of(id).destination;
+}
+
+lane_view scheduler::view(lane_id id, std::int64_t now_ms) const {
+    const lane_record& seen = lane_of(id);
+    lane_view view{id, seen.destination, seen.counters, seen.suspended_until_ms, 0};
+    if (seen.by_arrival.first != no_slot) {
+        const std::int64_t arrived_ms =
+            std::int64_t{slots_[seen.by_arrival.first].arrived_s} * 1000;
+        view.oldest_age_ms = std::max<std::int64_t>(now_ms - arrived_ms, 0);
+    }
+    return view;
+}
+
+void scheduler::for_each_lane(std::int64_t now_ms,
+                              const std::function<void(const lane_view&)>& visit) const {
+    for (const auto& [destination, id] : lanes_by_destination_) {
+        visit(view(id, now_ms));
+    }
+}
+
+std::int64_t scheduler::oldest_age_ms(std::int64_t now_ms) const {
+    std::int64_t oldest = 0;
+    for (const auto& [destination, id] : lanes_by_destination_) {
+        oldest = std::max(oldest, view(id, now_ms).oldest_age_ms);
+    }
+    if (held_.first != no_slot) {
+        oldest = std::max(oldest, now_ms - std::int64_t{slots_[held_.first].arrived_s} * 1000);
+    }
+    return oldest;
+}
+
+scheduler::lane_record& scheduler::lane_of(lane_id id) {
+    EBBGATE_ASSERT(id < lanes_.size() && lanes_[id].used);
+    return lanes_[id];
+}
+
+const scheduler::lane_record& scheduler::lane_of(lane_id id) const {
+    EBBGATE_ASSERT(id < lanes_.size() && lanes_[id].used);
+    return lanes_[id];
+}
+
+lane_id scheduler::make_lane(std::string_view destination) {
+    retire_idle_lanes();
+    lane_id id = static_cast<lane_id>(lanes_.size());
+    if (free_lanes_.empty()) {
+        lanes_.emplace_back();
+    } else {
+        id = free_lanes_.back();
+        free_lanes_.pop_back();
+    }
+    lanes_[id].destination = destination;
+    lanes_[id].used = true;
+    lanes_by_destination_.emplace(lanes_[id].destination, id);
+    return id;
+}
+
+// Puts the lane where its state says: in the turn, among the idle, or neither. Constant time.
+void scheduler::review(lane_id id) {
+    lane_record& lane = lane_of(id);
+    const bool turn = may_grant(lane);
+    if (turn != lane.in_turn) {
+        if (turn && lane.in_idle) {
+            unlink(idle_, id);
+            lane.in_idle = false;
+        }
+        turn ? link_last(turn_, id) : unlink(turn_, id);
+        lane.in_turn = turn;
+    }
+    const bool idle = !turn && lane.by_arrival.count == 0 && lane.counters.connections == 0 &&
+                      lane.wake_place == no_place;
+    if (idle != lane.in_idle) {
+        idle ? link_last(idle_, id) : unlink(idle_, id);
+        lane.in_idle = idle;
+    }
+}
+
+bool scheduler::may_grant(const lane_record& lane) const noexcept {
+    if (lane.suspended_until_ms != 0 || lane.ready.count <= lane.opening) {
+        return false;
+    }
+    if (lane.refusals != 0) {
+        return lane.counters.connections == lane.counters.connections_idle; // One probes.
+    }
+    return lane.counters.connections_idle > 0 || lane.counters.connections < connections_max(lane);
+}
+
+std::uint32_t scheduler::connections_max(const lane_record& lane) const noexcept {
+    const std::uint32_t set =
+        lane.connections_max != 0 ? lane.connections_max : settings_.connections_per_lane_max;
+    return lane.learned_max != 0 ? std::min(set, lane.learned_max) : set;
+}
+
+void scheduler::set_wake(lane_id id, std::int64_t until_ms, std::int64_t now_ms) {
+    lane_record& lane = lane_of(id);
+    const tick time = tick_of(until_ms, now_ms);
+    if (lane.wake_place == no_place) {
+        wakes_.push(time, id);
+    } else {
+        wakes_.change(lane.wake_place, time);
+    }
+}
+
+void scheduler::wake(lane_id id) {
+    lane_record& lane = lane_of(id);
+    wakes_.remove(lane.wake_place);
+    lane.suspended_until_ms = 0;
+    lane.learned_max = 0;
+    review(id);
+}
+
+void scheduler::link_last(lane_list& list, lane_id id) {
+    lanes_[id].turn_previous = list.last;
+    lanes_[id].turn_next = no_lane;
+    (list.last == no_lane ? list.first : lanes_[list.last].turn_next) = id;
+    list.last = id;
+    ++list.count;
+}
+
+void scheduler::unlink(lane_list& list, lane_id id) {
+    const lane_id previous = lanes_[id].turn_previous;
+    const lane_id next = lanes_[id].turn_next;
+    (previous == no_lane ? list.first : lanes_[previous].turn_next) = next;
+    (next == no_lane ? list.last : lanes_[next].turn_previous) = previous;
+    --list.count;
+}
+
+void scheduler::retire_idle_lanes() {
+    while (idle_.count > settings_.lanes_idle_max) {
+        const lane_id id = idle_.first;
+        unlink(idle_, id);
+        lanes_by_destination_.erase(lanes_[id].destination);
+        lanes_[id] = lane_record{};
+        free_lanes_.push_back(id);
+    }
+}
+
+} // namespace ebbgate::schedule

@@ -1,0 +1,376 @@
+#include "stage/schedule/scheduler.h"
+
+#include "ebbgate/base/assert.h"
+
+#include "stage/schedule/ticks.h"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+namespace ebbgate::schedule {
+
+namespace {
+
+// 1024 items change state in one call at most, so that a million that come due together do not
+// stop the shard; next_wakeup_ms() then says "now".
+constexpr int advances_max = 1024;
+
+// A ready item gets this long for its last attempt, however old it is.
+constexpr std::int64_t last_chance_ms = 60'000;
+
+// Items mostly come in order of arrival; one that does not is sorted in up to this far.
+constexpr int arrival_steps_max = 64;
+
+std::int32_t arrived_seconds(std::int64_t arrived_ms) {
+    constexpr std::int64_t limit = std::numeric_limits<std::int32_t>::max();
+    return static_cast<std::int32_t>(std::clamp(arrived_ms / 1000, -limit, limit));
+}
+
+} // namespace
+
+std::uint32_t& scheduler::slot_places::operator()(std::uint32_t number) const {
+    return (*slots)[number].place;
+}
+
+scheduler::scheduler(const settings& settings, std::uint64_t seed)
+    : settings_(settings), jitter_(seed), times_(slot_places{&slots_}),
+      wakes_(lane_places{&lanes_}) {}
+
+lane_id
+scheduler::add(const delivery_item& item, std::string_view destination, std::int64_t now_ms) {
+    const auto known = lanes_by_destination_.find(destination);
+    const lane_id id =
+        known == lanes_by_destination_.end() ? make_lane(destination) : known->second;
+    const std::uint32_t number = slots_.make();
+    slot& made = slots_[number];
+    made.message_id = item.message_id;
+    made.lane = id;
+    made.arrived_s = arrived_seconds(item.arrived_ms);
+    made.size_kib = item.size_kib;
+    made.attempts = item.attempts;
+    keep_recipients(number, item.recipients);
+    link_arrival(number);
+    if (item.not_before_ms > now_ms) {
+        make_deferred(number, item.not_before_ms, now_ms);
+    } else {
+        make_ready(number, false, now_ms);
+    }
+    review(id);
+    return id;
+}
+
+void scheduler::hold(const delivery_item& item) {
+    const auto [known, fresh] = held_by_message_.emplace(item.message_id, no_slot);
+    if (!fresh) {
+        // One item a message: the recipients join those that wait already.
+        delivery_item joined = item_of(known->second);
+        item.recipients.for_each([&joined](std::uint32_t index) { joined.recipients.add(index); });
+        keep_recipients(known->second, joined.recipients);
+        return;
+    }
+    const std::uint32_t number = slots_.make();
+    known->second = number;
+    slot& made = slots_[number];
+    made.message_id = item.message_id;
+    made.arrived_s = arrived_seconds(item.arrived_ms);
+    made.size_kib = item.size_kib;
+    made.attempts = item.attempts;
+    made.state = slot_state::held;
+    keep_recipients(number, item.recipients);
+    slots_.link_last<&slot::waiting>(held_, number);
+    ++total_.held;
+}
+
+std::optional<delivery_item> scheduler::release(std::uint64_t message_id) {
+    const auto found = held_by_message_.find(message_id);
+    if (found == held_by_message_.end()) {
+        return std::nullopt;
+    }
+    const std::uint32_t number = found->second;
+    held_by_message_.erase(found);
+    delivery_item item = item_of(number);
+    slots_.unlink<&slot::waiting>(held_, number);
+    --total_.held;
+    free_slot(number);
+    return item;
+}
+
+std::optional<delivery_item> scheduler::release_next() {
+    if (held_.first == no_slot) {
+        return std::nullopt;
+    }
+    return release(slots_[held_.first].message_id);
+}
+
+std::optional<delivery_item> scheduler::take_next(connection_permit& permit, std::int64_t now_ms) {
+    advance(now_ms);
+    lane_record& from = lane_of(permit.lane);
+    using stage = connection_permit::stage_type;
+    EBBGATE_ASSERT(permit.stage == stage::opening || permit.stage == stage::active);
+    if (permit.stage == stage::opening) {
+        EBBGATE_ASSERT(from.opening > 0);
+        --from.opening;
+        permit.stage = stage::active;
+    }
+    if (from.ready.first == no_slot || from.suspended_until_ms != 0) {
+        review(permit.lane);
+        return std::nullopt;
+    }
+    const std::uint32_t number = from.ready.first;
+    unlink_waiting(number);
+    slots_[number].state = slot_state::in_flight;
+    ++from.counters.in_flight;
+    ++total_.in_flight;
+    delivery_item item = item_of(number);
+    more_recipients_.erase(number);
+    slots_[number].more_recipients = false;
+    review(permit.lane);
+    return item;
+}
+
+std::optional<delivery_item> scheduler::next_expired(std::int64_t now_ms) {
+    advance(now_ms);
+    if (expired_.first == no_slot) {
+        return std::nullopt;
+    }
+    const std::uint32_t number = expired_.first;
+    slots_.unlink<&slot::waiting>(expired_, number);
+    delivery_item item = item_of(number);
+    const lane_id id = item.lane;
+    forget(number);
+    review(id);
+    return item;
+}
+
+void scheduler::done(const delivery_item& item) {
+    ++lane_of(item.lane).counters.done_total;
+    ++total_.done_total;
+    drop(item);
+}
+
+void scheduler::drop(const delivery_item& item) {
+    const std::uint32_t number = checked_slot(item);
+    lane_record& from = lane_of(item.lane);
+    --from.counters.in_flight;
+    --total_.in_flight;
+    forget(number);
+    review(item.lane);
+}
+
+defer_result
+scheduler::defer(const delivery_item& item, std::int64_t now_ms, std::int64_t not_before_ms) {
+    const std::uint32_t number = checked_slot(item);
+    lane_record& from = lane_of(item.lane);
+    slot& deferred = slots_[number];
+    const std::int64_t expiry = expiry_ms(deferred);
+    if (now_ms >= expiry) {
+        ++from.counters.expired_total;
+        ++total_.expired_total;
+        drop(item);
+        return {.expired = true};
+    }
+    if (deferred.attempts < std::numeric_limits<std::uint16_t>::max()) {
+        ++deferred.attempts;
+    }
+    const retry_settings& retry = settings_.retry;
+    const std::int64_t wait_ms =
+        jitter_.spread(back_off_ms(retry.first_ms, retry.factor, retry.max_ms, deferred.attempts));
+    // The last attempt is made when max_age ends, not skipped.
+    const std::int64_t due_ms = std::min(std::max(now_ms + wait_ms, not_before_ms), expiry);
+    keep_recipients(number, item.recipients);
+    --from.counters.in_flight;
+    --total_.in_flight;
+    ++from.counters.deferred_total;
+    ++total_.deferred_total;
+    make_deferred(number, due_ms, now_ms);
+    review(item.lane);
+    return {.due_ms = due_ms};
+}
+
+void scheduler::put_back(const delivery_item& item, std::int64_t now_ms) {
+    const std::uint32_t number = checked_slot(item);
+    lane_record& from = lane_of(item.lane);
+    --from.counters.in_flight;
+    --total_.in_flight;
+    keep_recipients(number, item.recipients);
+    make_ready(number, true, now_ms);
+    review(item.lane);
+}
+
+std::optional<std::int64_t> scheduler::next_wakeup_ms(std::int64_t now_ms) const {
+    if (turn_.first != no_lane || expired_.first != no_slot) {
+        return now_ms;
+    }
+    std::optional<std::int64_t> wakeup;
+    if (!times_.empty()) {
+        wakeup = ms_of(times_.top().time, now_ms);
+    }
+    if (!wakes_.empty()) {
+        const std::int64_t wake_ms = ms_of(wakes_.top().time, now_ms);
+        wakeup = wakeup ? std::min(*wakeup, wake_ms) : wake_ms;
+    }
+    if (wakeup) {
+        wakeup = std::max(*wakeup, now_ms);
+    }
+    return wakeup;
+}
+
+std::size_t scheduler::flush(lane_id lane, std::size_t items_max, std::int64_t now_ms) {
+    std::size_t flushed = 0;
+    while (flushed < items_max && lane_of(lane).deferred.first != no_slot) {
+        const std::uint32_t number = lane_of(lane).deferred.first;
+        unlink_waiting(number);
+        make_ready(number, false, now_ms);
+        ++flushed;
+    }
+    review(lane);
+    return flushed;
+}
+
+std::size_t scheduler::footprint_bytes() const noexcept {
+    return slots_.footprint_bytes() + times_.footprint_bytes() + wakes_.footprint_bytes() +
+           lanes_.size() * sizeof(lane_record);
+}
+
+// A taken item names its slot; what does not fit together is a bug of the caller.
+std::uint32_t scheduler::checked_slot(const delivery_item& item) const {
+    EBBGATE_ASSERT(item.slot < slots_.size());
+    const slot& taken = slots_[item.slot];
+    EBBGATE_ASSERT(taken.state == slot_state::in_flight && taken.message_id == item.message_id &&
+                   taken.lane == item.lane);
+    return item.slot;
+}
+
+delivery_item scheduler::item_of(std::uint32_t number) const {
+    const slot& from = slots_[number];
+    delivery_item item;
+    item.message_id = from.message_id;
+    item.recipients.low_ = from.recipients_low;
+    if (from.more_recipients) {
+        item.recipients.high_ = more_recipients_.at(number);
+    }
+    item.arrived_ms = std::int64_t{from.arrived_s} * 1000;
+    item.size_kib = from.size_kib;
+    item.attempts = from.attempts;
+    item.lane = from.lane;
+    item.slot = number;
+    return item;
+}
+
+void scheduler::keep_recipients(std::uint32_t number, const recipient_set& recipients) {
+    slot& into = slots_[number];
+    into.recipients_low = recipients.low_;
+    if (!recipients.high_.empty()) {
+        more_recipients_[number] = recipients.high_;
+    } else if (into.more_recipients) {
+        more_recipients_.erase(number);
+    }
+    into.more_recipients = !recipients.high_.empty();
+}
+
+void scheduler::free_slot(std::uint32_t number) {
+    if (slots_[number].more_recipients) {
+        more_recipients_.erase(number);
+    }
+    slots_.free(number);
+}
+
+void scheduler::link_arrival(std::uint32_t number) {
+    slot_list& list = lane_of(slots_[number].lane).by_arrival;
+    const std::int32_t arrived = slots_[number].arrived_s;
+    std::uint32_t after = list.last;
+    for (int step = 0; step < arrival_steps_max && after != no_slot; ++step) {
+        if (slots_[after].arrived_s <= arrived) {
+            break;
+        }
+        after = slots_[after].arrival.previous;
+    }
+    slots_.link_after<&slot::arrival>(list, after, number);
+}
+
+void scheduler::make_ready(std::uint32_t number, bool first, std::int64_t now_ms) {
+    slot& item = slots_[number];
+    lane_record& into = lane_of(item.lane);
+    item.state = slot_state::ready;
+    if (first) {
+        slots_.link_first<&slot::waiting>(into.ready, number);
+    } else {
+        slots_.link_last<&slot::waiting>(into.ready, number);
+    }
+    const std::int64_t end_ms = std::max(expiry_ms(item), now_ms + last_chance_ms);
+    times_.push(tick_of(end_ms, now_ms), number);
+    ++into.counters.ready;
+    ++total_.ready;
+}
+
+void scheduler::make_deferred(std::uint32_t number, std::int64_t due_ms, std::int64_t now_ms) {
+    slot& item = slots_[number];
+    lane_record& into = lane_of(item.lane);
+    item.state = slot_state::deferred;
+    slots_.link_last<&slot::waiting>(into.deferred, number);
+    times_.push(tick_of(due_ms, now_ms), number);
+    ++into.counters.deferred;
+    ++total_.deferred;
+}
+
+// Out of its list and of the heap; the caller gives it its new state.
+void scheduler::unlink_waiting(std::uint32_t number) {
+    slot& item = slots_[number];
+    lane_record& from = lane_of(item.lane);
+    EBBGATE_ASSERT(item.state == slot_state::ready || item.state == slot_state::deferred);
+    times_.remove(item.place);
+    if (item.state == slot_state::ready) {
+        slots_.unlink<&slot::waiting>(from.ready, number);
+        --from.counters.ready;
+        --total_.ready;
+    } else {
+        slots_.unlink<&slot::waiting>(from.deferred, number);
+        --from.counters.deferred;
+        --total_.deferred;
+    }
+}
+
+void scheduler::expire(std::uint32_t number) {
+    unlink_waiting(number);
+    lane_record& from = lane_of(slots_[number].lane);
+    slots_[number].state = slot_state::expired;
+    slots_.link_last<&slot::waiting>(expired_, number);
+    ++from.counters.expired_total;
+    ++total_.expired_total;
+}
+
+void scheduler::forget(std::uint32_t number) {
+    slots_.unlink<&slot::arrival>(lane_of(slots_[number].lane).by_arrival, number);
+    free_slot(number);
+}
+
+void scheduler::advance(std::int64_t now_ms) {
+    int advanced = 0;
+    while (!wakes_.empty() && is_due(wakes_.top().time, now_ms) && advanced++ < advances_max) {
+        const lane_id id = wakes_.top().number;
+        const std::int64_t until_ms = lane_of(id).suspended_until_ms;
+        if (until_ms > now_ms) {
+            set_wake(id, until_ms, now_ms); // Further ahead than the heap reaches.
+        } else {
+            wake(id);
+        }
+    }
+    while (!times_.empty() && is_due(times_.top().time, now_ms) && advanced++ < advances_max) {
+        const std::uint32_t number = times_.top().number;
+        const lane_id id = slots_[number].lane;
+        if (slots_[number].state == slot_state::deferred) {
+            unlink_waiting(number);
+            make_ready(number, false, now_ms);
+        } else {
+            expire(number);
+        }
+        review(id);
+    }
+}
+
+std::int64_t scheduler::expiry_ms(const slot& item) const noexcept {
+    return std::int64_t{item.arrived_s} * 1000 + settings_.retry.max_age_ms;
+}
+
+} // namespace ebbgate::schedule

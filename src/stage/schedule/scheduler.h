@@ -1,0 +1,202 @@
+// Decides when each delivery is due, and how many connections may run to one destination.
+//
+// Stage   6 of 8. Before it: spool. After it: deliver.
+// Input   Delivery items from inbound and recovery, attempt results from outbound, the time.
+// Output  Lanes that may open or wake a connection, the next item of a lane, expired items.
+// Owner   One per shard. No I/O, no threads, no clock: time is an argument, in milliseconds of a
+//         clock that never goes back.
+// Fails   Never: nothing is refused here, inbound already said 250. Misuse is asserted.
+// Bounds  64 bytes an item (vectors may hold up to twice their heap share), one record a lane;
+//         settings.lanes_idle_max. Each operation is O(log items + log lanes) or better, except
+//         flush() and next_expired() catching up, which are bounded by an argument or a constant,
+//         and oldest_age_ms() and for_each_lane(), which visit each lane.
+//
+// A connection's life, seen from here. next_due() grants it: open one with a new permit, or
+// unpark() one. Its coroutine calls take_next() until that returns nothing, and settles each item
+// it got with exactly one of done(), defer(), put_back() or drop(). Then it calls park() (the
+// connection stays open, idle) or close().
+//
+// A lane that cannot be reached costs nothing to others: its items wait in its own list, and it is
+// not in the turn of next_due() until its suspension ends; then one connection probes it.
+
+#pragma once
+
+#include "stage/schedule/indexed_heap.h"
+#include "stage/schedule/item.h"
+#include "stage/schedule/slots.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+namespace ebbgate::schedule {
+
+class scheduler {
+public:
+    scheduler(const settings& settings, std::uint64_t seed);
+    scheduler(const scheduler&) = delete; // The heaps hold references to their owner.
+    scheduler& operator=(const scheduler&) = delete;
+
+    // A new policy: holds for every later decision; waits that run keep their time.
+    void configure(const settings& settings);
+
+    // A lane's id is good while it has items or connections; an idle one may be forgotten later.
+    // Items of one destination that are due leave in the order they came. Set a lane's own limit
+    // with connections_max, or 0 for the setting.
+    lane_id add(const delivery_item& item, std::string_view destination, std::int64_t now_ms);
+    void set_connections_max(lane_id lane, std::uint32_t connections_max);
+
+    // Kept until release(): no time, no expiry. One item a message.
+    void hold(const delivery_item& item);
+    // Out of the hold, and out of the scheduler: the caller adds it where policy now says.
+    [[nodiscard]] std::optional<delivery_item> release(std::uint64_t message_id);
+    [[nodiscard]] std::optional<delivery_item> release_next(); // The one held longest.
+
+    // One connection to open or to wake, lanes in turn. Call until it returns nothing.
+    [[nodiscard]] std::optional<lane_work> next_due(std::int64_t now_ms);
+
+    // The next item for this connection; nothing: its lane has none due, or is suspended.
+    [[nodiscard]] std::optional<delivery_item> take_next(connection_permit& permit,
+                                                         std::int64_t now_ms);
+
+    // An item whose max_age ended before an attempt could be made: bounce it. It is out already.
+    [[nodiscard]] std::optional<delivery_item> next_expired(std::int64_t now_ms);
+
+    // Settle a taken item. Nothing of it is left to deliver:
+    void done(const delivery_item& item);
+    // item.recipients are tried again, at back-off time or at not_before_ms if that is later:
+    defer_result
+    defer(const delivery_item& item, std::int64_t now_ms, std::int64_t not_before_ms = 0);
+    // It was never tried (the connection failed first); it is first in line, attempts unchanged:
+    void put_back(const delivery_item& item, std::int64_t now_ms);
+    // Its message is gone (an operator removed it); not counted as done:
+    void drop(const delivery_item& item);
+
+    // The destination refused the connection or broke it before it was of use; close() it as well.
+    // When none works the whole lane waits, each time twice as long; otherwise it gets no more
+    // connections than those that work, for a while. Returns until when.
+    std::int64_t refused(const connection_permit& permit, std::int64_t now_ms);
+    // The destination greeted us: its back-off and probing end.
+    void connected(const connection_permit& permit);
+    // An operator's wish.
+    void suspend(lane_id lane, std::int64_t until_ms, std::int64_t now_ms);
+    void resume(lane_id lane);
+    [[nodiscard]] bool has_working_connection(lane_id lane) const;
+
+    void park(connection_permit& permit);
+    void unpark(connection_permit& permit); // At once after a grant_action::wake_idle.
+    void close(connection_permit& permit);
+
+    // When to call next_due() and next_expired() again if no other input comes before; `now_ms`
+    // when they have something already.
+    [[nodiscard]] std::optional<std::int64_t> next_wakeup_ms(std::int64_t now_ms) const;
+
+    // Makes up to `items_max` deferred items of a lane due now; returns how many it was.
+    std::size_t flush(lane_id lane, std::size_t items_max, std::int64_t now_ms);
+
+    [[nodiscard]] std::optional<lane_id> find_lane(std::string_view destination) const;
+    [[nodiscard]] std::string_view destination(lane_id lane) const;
+    [[nodiscard]] lane_view view(lane_id lane, std::int64_t now_ms) const;
+    void for_each_lane(std::int64_t now_ms,
+                       const std::function<void(const lane_view&)>& visit) const;
+
+    [[nodiscard]] const counters& total() const noexcept { return total_; }
+
+    [[nodiscard]] std::size_t lane_count() const noexcept { return lanes_by_destination_.size(); }
+
+    [[nodiscard]] std::int64_t oldest_age_ms(std::int64_t now_ms) const;
+    [[nodiscard]] std::size_t footprint_bytes() const noexcept;
+
+private:
+    struct lane_record {
+        std::string destination;
+        schedule::counters counters;
+        slot_list ready;      // Due items, first come first.
+        slot_list deferred;   // Items whose time has not come, in no order.
+        slot_list by_arrival; // All that wait or are in flight, oldest first.
+        std::int64_t suspended_until_ms = 0;
+        std::uint32_t connections_max = 0; // 0: the setting.
+        std::uint32_t opening = 0;         // Granted, nothing taken yet.
+        std::uint32_t learned_max = 0;     // 0: none; connections that worked when one was refused.
+        std::uint32_t refusals = 0;        // In a row; not 0: one connection probes.
+        std::uint32_t wake_place = no_place;
+        lane_id turn_next = no_lane; // In the turn of next_due(), or in the list of idle lanes.
+        lane_id turn_previous = no_lane;
+        bool in_turn = false;
+        bool in_idle = false;
+        bool used = false;
+    };
+
+    struct lane_list {
+        lane_id first = no_lane;
+        lane_id last = no_lane;
+        std::size_t count = 0;
+    };
+
+    struct slot_places {
+        slot_store* slots;
+        std::uint32_t& operator()(std::uint32_t number) const;
+    };
+
+    struct lane_places {
+        std::deque<lane_record>* lanes;
+        std::uint32_t& operator()(std::uint32_t number) const;
+    };
+
+    struct text_hash {
+        using is_transparent = void;
+        std::size_t operator()(std::string_view text) const noexcept;
+    };
+
+    // Of scheduler.cc: items.
+    std::uint32_t checked_slot(const delivery_item& item) const;
+    delivery_item item_of(std::uint32_t number) const;
+    void keep_recipients(std::uint32_t number, const recipient_set& recipients);
+    void free_slot(std::uint32_t number);
+    void link_arrival(std::uint32_t number);
+    void make_ready(std::uint32_t number, bool first, std::int64_t now_ms);
+    void make_deferred(std::uint32_t number, std::int64_t due_ms, std::int64_t now_ms);
+    void unlink_waiting(std::uint32_t number);
+    void expire(std::uint32_t number);
+    void forget(std::uint32_t number);
+    void advance(std::int64_t now_ms);
+    [[nodiscard]] std::int64_t expiry_ms(const slot& item) const noexcept;
+
+    // Of lanes.cc: lanes.
+    lane_record& lane_of(lane_id id);
+    [[nodiscard]] const lane_record& lane_of(lane_id id) const;
+    lane_id make_lane(std::string_view destination);
+    void review(lane_id id); // After any change: in the turn or not, idle or not.
+    [[nodiscard]] bool may_grant(const lane_record& lane) const noexcept;
+    [[nodiscard]] std::uint32_t connections_max(const lane_record& lane) const noexcept;
+    void set_wake(lane_id id, std::int64_t until_ms, std::int64_t now_ms);
+    void wake(lane_id id);
+    void link_last(lane_list& list, lane_id id);
+    void unlink(lane_list& list, lane_id id);
+    void retire_idle_lanes();
+
+    settings settings_;
+    jitter jitter_;
+    slot_store slots_;
+    std::deque<lane_record> lanes_;
+    std::vector<lane_id> free_lanes_;
+    std::unordered_map<std::string, lane_id, text_hash, std::equal_to<>> lanes_by_destination_;
+    lane_list turn_;
+    lane_list idle_;
+    // Deferred items by due time, ready items by the end of their max_age.
+    indexed_heap<slot_places> times_;
+    indexed_heap<lane_places> wakes_; // Suspended lanes.
+    slot_list expired_;
+    slot_list held_;
+    std::unordered_map<std::uint64_t, std::uint32_t> held_by_message_;
+    std::unordered_map<std::uint32_t, std::vector<std::uint32_t>> more_recipients_; // By slot.
+    counters total_;
+};
+
+} // namespace ebbgate::schedule

@@ -1,0 +1,347 @@
+// Claims about single situations; scheduler_model_test.cc mixes them at random.
+
+#include "stage/schedule/scheduler.h"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+
+namespace ebbgate::schedule {
+namespace {
+
+constexpr std::int64_t second = 1000;
+constexpr std::int64_t hour = 3600 * second;
+constexpr std::int64_t day = 24 * hour;
+constexpr std::int64_t start = 5 * day;
+
+delivery_item item(std::uint64_t id, std::int64_t arrived_ms = start) {
+    delivery_item made;
+    made.message_id = id;
+    made.arrived_ms = arrived_ms;
+    made.recipients.add(static_cast<std::uint32_t>(id % 3));
+    return made;
+}
+
+class Schedule : public ::testing::Test {
+protected:
+    connection_permit open(std::int64_t now_ms) {
+        const auto work = scheduler_.next_due(now_ms);
+        EXPECT_TRUE(work.has_value());
+        EXPECT_EQ(work->action, grant_action::open);
+        return connection_permit{work->lane};
+    }
+
+    settings settings_;
+    scheduler scheduler_{settings_, 1};
+};
+
+TEST_F(Schedule, ALaneGivesItsItemsInOrderToOneConnectionUntilItIsEmpty) {
+    for (std::uint64_t id = 1; id <= 3; ++id) {
+        scheduler_.add(item(id), "a:25", start);
+    }
+    connection_permit permit = open(start);
+    for (std::uint64_t id = 1; id <= 3; ++id) {
+        const auto taken = scheduler_.take_next(permit, start);
+        ASSERT_TRUE(taken.has_value());
+        EXPECT_EQ(taken->message_id, id);
+        EXPECT_TRUE(taken->recipients.contains(static_cast<std::uint32_t>(id % 3)));
+        scheduler_.done(*taken);
+    }
+    EXPECT_FALSE(scheduler_.take_next(permit, start).has_value());
+    EXPECT_EQ(scheduler_.total().done_total, 3U);
+    EXPECT_EQ(scheduler_.total().waiting(), 0U);
+    scheduler_.close(permit);
+    EXPECT_EQ(scheduler_.total().connections, 0U);
+    EXPECT_FALSE(scheduler_.next_wakeup_ms(start).has_value());
+}
+
+TEST_F(Schedule, ConnectionsAreGrantedUpToTheLimitAndNotMoreThanThereAreItems) {
+    settings_.connections_per_lane_max = 3;
+    scheduler_.configure(settings_);
+    scheduler_.add(item(1), "a:25", start);
+    scheduler_.add(item(2), "a:25", start);
+    EXPECT_TRUE(scheduler_.next_due(start).has_value());
+    EXPECT_TRUE(scheduler_.next_due(start).has_value());
+    EXPECT_FALSE(scheduler_.next_due(start).has_value());
+    for (std::uint64_t id = 3; id < 10; ++id) {
+        scheduler_.add(item(id), "a:25", start);
+    }
+    EXPECT_TRUE(scheduler_.next_due(start).has_value());
+    EXPECT_FALSE(scheduler_.next_due(start).has_value());
+    EXPECT_EQ(scheduler_.total().connections, 3U);
+    scheduler_.set_connections_max(*scheduler_.find_lane("a:25"), 4);
+    EXPECT_TRUE(scheduler_.next_due(start).has_value());
+}
+
+TEST_F(Schedule, LanesTakeTurns) {
+    for (std::uint64_t id = 0; id < 6; ++id) {
+        scheduler_.add(item(id), "a:25", start);
+    }
+    scheduler_.add(item(10), "b:25", start);
+    const lane_id a = *scheduler_.find_lane("a:25");
+    const lane_id b = *scheduler_.find_lane("b:25");
+    EXPECT_EQ(scheduler_.next_due(start)->lane, a);
+    EXPECT_EQ(scheduler_.next_due(start)->lane, b);
+    EXPECT_EQ(scheduler_.next_due(start)->lane, a);
+    EXPECT_EQ(scheduler_.destination(a), "a:25");
+}
+
+TEST_F(Schedule, AParkedConnectionIsWokenBeforeAnotherIsOpened) {
+    scheduler_.add(item(1), "a:25", start);
+    connection_permit permit = open(start);
+    scheduler_.done(*scheduler_.take_next(permit, start));
+    EXPECT_FALSE(scheduler_.take_next(permit, start).has_value());
+    scheduler_.park(permit);
+    EXPECT_EQ(scheduler_.total().connections_idle, 1U);
+    scheduler_.add(item(2), "a:25", start);
+    const auto work = scheduler_.next_due(start);
+    ASSERT_TRUE(work.has_value());
+    EXPECT_EQ(work->action, grant_action::wake_idle);
+    scheduler_.unpark(permit);
+    EXPECT_EQ(scheduler_.take_next(permit, start)->message_id, 2U);
+    EXPECT_EQ(scheduler_.total().connections, 1U);
+}
+
+TEST_F(Schedule, DeferredItemsComeBackWithExponentialBackOffAndJitter) {
+    scheduler_.add(item(1), "a:25", start);
+    std::int64_t now = start;
+    std::int64_t expected = 60 * second;
+    for (std::uint16_t attempt = 0; attempt < 12; ++attempt) {
+        connection_permit permit = open(now);
+        const auto taken = scheduler_.take_next(permit, now);
+        ASSERT_TRUE(taken.has_value());
+        EXPECT_EQ(taken->attempts, attempt);
+        const defer_result deferred = scheduler_.defer(*taken, now);
+        scheduler_.close(permit);
+        ASSERT_FALSE(deferred.expired);
+        EXPECT_GE(deferred.due_ms, now + expected);
+        EXPECT_LE(deferred.due_ms, now + expected + expected / 5);
+        EXPECT_FALSE(scheduler_.next_due(deferred.due_ms - 1).has_value()) << "early";
+        EXPECT_LE(*scheduler_.next_wakeup_ms(now), deferred.due_ms + 8);
+        EXPECT_GE(*scheduler_.next_wakeup_ms(now), deferred.due_ms);
+        now = *scheduler_.next_wakeup_ms(now);
+        expected = std::min(2 * expected, 4 * hour);
+    }
+    EXPECT_EQ(scheduler_.total().deferred_total, 12U);
+}
+
+TEST_F(Schedule, AnItemIsTriedOnceMoreWhenItsAgeEndsAndThenExpires) {
+    scheduler_.add(item(1), "a:25", start);
+    std::int64_t now = start;
+    for (int attempts = 1;; ++attempts) {
+        ASSERT_LT(attempts, 100);
+        connection_permit permit = open(now);
+        const auto taken = scheduler_.take_next(permit, now);
+        ASSERT_TRUE(taken.has_value());
+        const defer_result deferred = scheduler_.defer(*taken, now);
+        scheduler_.close(permit);
+        if (deferred.expired) {
+            EXPECT_GE(now, start + 5 * day);
+            EXPECT_LT(now, start + 5 * day + second);
+            EXPECT_GT(attempts, 30);
+            break;
+        }
+        now = *scheduler_.next_wakeup_ms(now);
+    }
+    EXPECT_EQ(scheduler_.total().waiting(), 0U);
+    EXPECT_EQ(scheduler_.total().expired_total, 1U);
+}
+
+TEST_F(Schedule, AnItemWithoutAnyChanceExpiresWhileItWaits) {
+    const lane_id lane = scheduler_.add(item(1), "dead:25", start);
+    scheduler_.suspend(lane, start + 100 * day, start);
+    EXPECT_FALSE(scheduler_.next_expired(start + 5 * day - second).has_value());
+    const auto expired = scheduler_.next_expired(start + 5 * day + second);
+    ASSERT_TRUE(expired.has_value());
+    EXPECT_EQ(expired->message_id, 1U);
+    EXPECT_FALSE(scheduler_.next_expired(start + 5 * day + second).has_value());
+    EXPECT_FALSE(scheduler_.next_due(start + 99 * day).has_value());
+    scheduler_.add(item(2, start + 99 * day), "dead:25", start + 99 * day);
+    EXPECT_FALSE(scheduler_.next_due(start + 100 * day - second).has_value());
+    EXPECT_TRUE(scheduler_.next_due(start + 100 * day + second).has_value());
+}
+
+TEST_F(Schedule, ADeadDestinationWaitsAsAWholeAndIsProbedByOneConnection) {
+    for (std::uint64_t id = 0; id < 50; ++id) {
+        scheduler_.add(item(id), "dead:25", start);
+    }
+    std::int64_t now = start;
+    std::int64_t expected = 30 * second;
+    for (int refusal = 0; refusal < 9; ++refusal) {
+        std::vector<connection_permit> permits;
+        while (const auto work = scheduler_.next_due(now)) {
+            permits.push_back({work->lane});
+        }
+        EXPECT_EQ(permits.size(), refusal == 0 ? 20U : 1U);
+        std::int64_t until = 0;
+        for (connection_permit& permit : permits) {
+            until = scheduler_.refused(permit, now);
+            scheduler_.close(permit);
+        }
+        EXPECT_GE(until, now + expected);
+        EXPECT_LE(until, now + expected + expected / 5);
+        EXPECT_FALSE(scheduler_.next_due(until - 1).has_value());
+        now = *scheduler_.next_wakeup_ms(until);
+        expected = std::min(2 * expected, 30 * 60 * second);
+    }
+    connection_permit probe = open(now);
+    EXPECT_FALSE(scheduler_.next_due(now).has_value());
+    scheduler_.connected(probe);
+    EXPECT_TRUE(scheduler_.next_due(now).has_value()) << "all connections are back";
+    EXPECT_EQ(scheduler_.take_next(probe, now)->message_id, 0U) << "nothing was attempted before";
+}
+
+TEST_F(Schedule, ARefusalBesideWorkingConnectionsOnlyLimitsTheirNumber) {
+    for (std::uint64_t id = 0; id < 50; ++id) {
+        scheduler_.add(item(id), "a:25", start);
+    }
+    connection_permit first = open(start);
+    connection_permit second_one = open(start);
+    EXPECT_TRUE(scheduler_.take_next(first, start).has_value());
+    EXPECT_TRUE(scheduler_.take_next(second_one, start).has_value());
+    connection_permit third = open(start);
+    const std::int64_t until = scheduler_.refused(third, start);
+    scheduler_.close(third);
+    EXPECT_FALSE(scheduler_.next_due(start).has_value()) << "two work, two is the limit";
+    EXPECT_TRUE(scheduler_.take_next(first, start).has_value());
+    EXPECT_TRUE(scheduler_.next_due(until + second).has_value());
+}
+
+TEST_F(Schedule, ADeadLaneNeverSlowsALiveOne) {
+    for (std::uint64_t id = 0; id < 100'000; ++id) {
+        scheduler_.add(item(id), "dead:25", start);
+    }
+    scheduler_.suspend(*scheduler_.find_lane("dead:25"), start + hour, start);
+    scheduler_.add(item(7), "live:25", start);
+    connection_permit permit = open(start);
+    EXPECT_EQ(scheduler_.take_next(permit, start)->message_id, 7U);
+}
+
+TEST_F(Schedule, AnItemPutBackIsFirstAgainWithItsAttemptsUnchanged) {
+    delivery_item large = item(1);
+    large.recipients.add(70);
+    large.recipients.add(900);
+    scheduler_.add(large, "a:25", start);
+    scheduler_.add(item(2), "a:25", start);
+    connection_permit permit = open(start);
+    auto taken = scheduler_.take_next(permit, start);
+    EXPECT_EQ(taken->recipients, large.recipients);
+    scheduler_.put_back(*taken, start);
+    taken = scheduler_.take_next(permit, start);
+    EXPECT_EQ(taken->message_id, 1U);
+    EXPECT_EQ(taken->attempts, 0U);
+    taken->recipients.remove(70);
+    taken->recipients.remove(1);
+    const auto deferred = scheduler_.defer(*taken, start);
+    EXPECT_EQ(scheduler_.take_next(permit, start)->message_id, 2U);
+    taken = scheduler_.take_next(permit, deferred.due_ms + 8);
+    ASSERT_TRUE(taken.has_value());
+    EXPECT_EQ(taken->recipients.count(), 1U);
+    EXPECT_TRUE(taken->recipients.contains(900));
+}
+
+TEST_F(Schedule, HeldMessagesWaitForTheirRelease) {
+    for (std::uint64_t id = 1; id <= 3; ++id) {
+        scheduler_.hold(item(id));
+    }
+    delivery_item more = item(2);
+    more.recipients.add(99);
+    scheduler_.hold(more);
+    EXPECT_EQ(scheduler_.total().held, 3U);
+    EXPECT_FALSE(scheduler_.next_due(start + 100 * day).has_value());
+    EXPECT_FALSE(scheduler_.next_expired(start + 100 * day).has_value());
+    EXPECT_EQ(scheduler_.oldest_age_ms(start + hour), hour);
+    const auto second_item = scheduler_.release(2);
+    ASSERT_TRUE(second_item.has_value());
+    EXPECT_TRUE(second_item->recipients.contains(99));
+    EXPECT_TRUE(second_item->recipients.contains(2));
+    EXPECT_FALSE(scheduler_.release(2).has_value());
+    EXPECT_EQ(scheduler_.release_next()->message_id, 1U);
+    EXPECT_EQ(scheduler_.release_next()->message_id, 3U);
+    EXPECT_FALSE(scheduler_.release_next().has_value());
+    EXPECT_EQ(scheduler_.total().held, 0U);
+}
+
+TEST_F(Schedule, FlushMakesDeferredItemsDueInBoundedSteps) {
+    for (std::uint64_t id = 0; id < 10; ++id) {
+        delivery_item later = item(id);
+        later.not_before_ms = start + hour;
+        scheduler_.add(later, "a:25", start);
+    }
+    const lane_id lane = *scheduler_.find_lane("a:25");
+    EXPECT_EQ(scheduler_.total().deferred, 10U);
+    EXPECT_FALSE(scheduler_.next_due(start).has_value());
+    EXPECT_EQ(scheduler_.flush(lane, 4, start), 4U);
+    EXPECT_EQ(scheduler_.total().ready, 4U);
+    EXPECT_TRUE(scheduler_.next_due(start).has_value());
+    EXPECT_EQ(scheduler_.flush(lane, 100, start), 6U);
+    EXPECT_EQ(scheduler_.flush(lane, 100, start), 0U);
+}
+
+TEST_F(Schedule, TheOldestMessageIsKnownWhateverItsState) {
+    scheduler_.add(item(1, start - 7 * second), "a:25", start);
+    scheduler_.add(item(2, start), "a:25", start);
+    scheduler_.add(item(3, start - 90 * second), "a:25", start);
+    const lane_id lane = *scheduler_.find_lane("a:25");
+    EXPECT_EQ(scheduler_.view(lane, start).oldest_age_ms, 90 * second);
+    EXPECT_EQ(scheduler_.oldest_age_ms(start), 90 * second);
+    connection_permit permit = open(start);
+    scheduler_.done(*scheduler_.take_next(permit, start));
+    const auto in_flight = scheduler_.take_next(permit, start);
+    EXPECT_EQ(in_flight->message_id, 2U);
+    EXPECT_EQ(scheduler_.view(lane, start).counters.in_flight, 1U);
+    scheduler_.done(*scheduler_.take_next(permit, start));
+    EXPECT_EQ(scheduler_.oldest_age_ms(start + second), second) << "in flight counts";
+    scheduler_.done(*in_flight);
+    EXPECT_EQ(scheduler_.oldest_age_ms(start + second), 0);
+}
+
+TEST_F(Schedule, IdleLanesAreForgottenBeyondTheirNumber) {
+    settings_.lanes_idle_max = 2;
+    scheduler_.configure(settings_);
+    for (std::uint64_t id = 0; id < 10; ++id) {
+        scheduler_.add(item(id), "lane" + std::to_string(id), start);
+        connection_permit permit = open(start);
+        scheduler_.done(*scheduler_.take_next(permit, start));
+        scheduler_.close(permit);
+    }
+    EXPECT_LE(scheduler_.lane_count(), 4U);
+    EXPECT_FALSE(scheduler_.find_lane("lane0").has_value());
+    EXPECT_TRUE(scheduler_.find_lane("lane9").has_value());
+    std::size_t seen = 0;
+    scheduler_.for_each_lane(start, [&seen](const lane_view& view) {
+        EXPECT_EQ(view.counters.done_total, 1U);
+        ++seen;
+    });
+    EXPECT_EQ(seen, scheduler_.lane_count());
+}
+
+TEST_F(Schedule, AMillionItemsFitInSixtyFourBytesEachAndStayFast) {
+    constexpr std::uint64_t items = 1'048'576;
+    const auto before = std::chrono::steady_clock::now();
+    for (std::uint64_t id = 0; id < items; ++id) {
+        delivery_item later = item(id);
+        later.not_before_ms = start + static_cast<std::int64_t>(id * 7919 % hour);
+        scheduler_.add(later, "lane" + std::to_string(id % 1000), start);
+    }
+    EXPECT_LE(scheduler_.footprint_bytes(), items * 65 + 1000 * 512);
+    std::int64_t now = start;
+    std::uint64_t taken_total = 0;
+    while (const auto wakeup = scheduler_.next_wakeup_ms(now)) {
+        now = *wakeup;
+        while (const auto work = scheduler_.next_due(now)) {
+            connection_permit permit{work->lane};
+            while (const auto taken = scheduler_.take_next(permit, now)) {
+                scheduler_.done(*taken);
+                ++taken_total;
+            }
+            scheduler_.close(permit);
+        }
+    }
+    EXPECT_EQ(taken_total, items);
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - before;
+    RecordProperty("seconds", std::to_string(took.count()));
+}
+
+} // namespace
+} // namespace ebbgate::schedule
