@@ -1,0 +1,78 @@
+#include "stage/outcome/clock_text.h"
+
+#include <ctime>
+#include <string_view>
+
+namespace ebbgate::outcome {
+
+namespace {
+
+constexpr std::int64_t us_per_second = 1'000'000;
+
+// Names of our own: strftime's depend on the locale, and log readers do not.
+constexpr std::string_view months = "JanFebMarAprMayJunJulAugSepOctNovDec";
+
+// Rounds down for times before 1970 too.
+std::int64_t second_of(std::int64_t unix_us) {
+    return unix_us >= 0 ? unix_us / us_per_second
+                        : -((-unix_us + us_per_second - 1) / us_per_second);
+}
+
+void append_digits(std::string& out, std::int64_t number, int digits) {
+    char text[20];
+    for (int i = digits; i > 0; --i) {
+        text[i - 1] = static_cast<char>('0' + number % 10);
+        number /= 10;
+    }
+    out.append(text, static_cast<std::size_t>(digits));
+}
+
+} // namespace
+
+void clock_text::append_rfc3339(std::string& out, std::int64_t unix_us) {
+    const std::int64_t second = second_of(unix_us);
+    if (second != utc_second_) {
+        std::tm parts{};
+        const std::time_t time = second;
+        gmtime_r(&time, &parts);
+        utc_text_.clear();
+        append_digits(utc_text_, parts.tm_year + 1900, 4);
+        utc_text_ += '-';
+        append_digits(utc_text_, parts.tm_mon + 1, 2);
+        utc_text_ += '-';
+        append_digits(utc_text_, parts.tm_mday, 2);
+        utc_text_ += 'T';
+        append_digits(utc_text_, parts.tm_hour, 2);
+        utc_text_ += ':';
+        append_digits(utc_text_, parts.tm_min, 2);
+        utc_text_ += ':';
+        append_digits(utc_text_, parts.tm_sec, 2);
+        utc_text_ += '.';
+        utc_second_ = second;
+    }
+    out += utc_text_;
+    append_digits(out, unix_us - second * us_per_second, 6);
+    out += 'Z';
+}
+
+void clock_text::append_syslog(std::string& out, std::int64_t unix_us) {
+    const std::int64_t second = second_of(unix_us);
+    if (second != local_second_) {
+        std::tm parts{};
+        const std::time_t time = second;
+        localtime_r(&time, &parts);
+        local_text_ = months.substr(static_cast<std::size_t>(parts.tm_mon) * 3, 3);
+        local_text_ += parts.tm_mday < 10 ? "  " : " ";
+        append_digits(local_text_, parts.tm_mday, parts.tm_mday < 10 ? 1 : 2);
+        local_text_ += ' ';
+        append_digits(local_text_, parts.tm_hour, 2);
+        local_text_ += ':';
+        append_digits(local_text_, parts.tm_min, 2);
+        local_text_ += ':';
+        append_digits(local_text_, parts.tm_sec, 2);
+        local_second_ = second;
+    }
+    out += local_text_;
+}
+
+} // namespace ebbgate::outcome
