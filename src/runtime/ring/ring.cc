@@ -227,6 +227,25 @@ void ring::sync_data(operation& operation, int fd) {
     tag(entry, slots_[operation.slot].generation, operation.slot);
 }
 
+void ring::write_then_sync(operation& write,
+                           operation& sync,
+                           int fd,
+                           const void* from,
+                           std::uint32_t bytes,
+                           std::uint64_t offset) {
+    // A chain must go to the kernel in one submission.
+    if (io_uring_sq_space_left(&kernel_->uring) < 2) {
+        (void)io_uring_submit(&kernel_->uring);
+    }
+    auto* first = static_cast<io_uring_sqe*>(prepare(write));
+    io_uring_prep_write(first, fd, from, bytes, offset);
+    first->flags |= IOSQE_IO_LINK;
+    tag(first, slots_[write.slot].generation, write.slot);
+    auto* second = static_cast<io_uring_sqe*>(prepare(sync));
+    io_uring_prep_fsync(second, fd, IORING_FSYNC_DATASYNC);
+    tag(second, slots_[sync.slot].generation, sync.slot);
+}
+
 void ring::poll_readable(operation& operation, int fd) {
     auto* entry = static_cast<io_uring_sqe*>(prepare(operation));
     io_uring_prep_poll_add(entry, fd, POLLIN);

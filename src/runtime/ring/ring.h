@@ -77,6 +77,14 @@ public:
                std::uint64_t offset,
                bool durable);
     void sync_data(operation& operation, int fd);
+    // A write, and a data sync that starts only after a whole write. Both complete; when the write
+    // fails or is short, the sync completes with -ECANCELED.
+    void write_then_sync(operation& write,
+                         operation& sync,
+                         int fd,
+                         const void* from,
+                         std::uint32_t bytes,
+                         std::uint64_t offset);
     void poll_readable(operation& operation, int fd);
 
     // Asks the kernel to give the operation up; its own completion still arrives.
