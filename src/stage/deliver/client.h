@@ -1,0 +1,209 @@
+// One connection to a destination: speaks SMTP as a client, one message after another.
+//
+// Stage   7 of 8. Before it: schedule. After it: outcome.
+// Input   Jobs from its owner: envelope, recipients, message bytes in wire form.
+// Output  For each job exactly one outcome a recipient, then the next job is asked for.
+// Owner   The shard. Frees itself after on_closed(), which comes once.
+// Fails   Every failure is an outcome: a reply, a lost connection, a time-out, a protocol fault.
+// Bounds  One job at a time; message bytes are asked for as the output drains.
+// Specs   RFC 5321 section 4.5.3.2 (time-outs), RFC 2920 (pipelining), RFC 3207 (STARTTLS).
+
+#pragma once
+
+#include "ebbgate/base/chunks.h"
+#include "ebbgate/message/envelope.h"
+#include "ebbgate/smtp/reply.h"
+#include "ebbgate/smtp/reply_parser.h"
+
+#include "runtime/net/listener.h"
+#include "runtime/net/stream.h"
+#include "runtime/tls/tls.h"
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace ebbgate::deliver {
+
+enum class tls_use : std::uint8_t { off, opportunistic, required };
+
+struct destination {
+    net::bind_address address;
+    std::string host; // As configured: for SNI and the log.
+    tls_use tls = tls_use::opportunistic;
+};
+
+enum class attempt_result : std::uint8_t {
+    delivered,
+    transient, // 4xx, or the connection failed: try again.
+    permanent, // 5xx: bounce.
+    ambiguous, // The connection broke after the final dot: it may have arrived.
+};
+
+struct recipient_outcome {
+    std::uint32_t index = 0; // In the envelope.
+    attempt_result result = attempt_result::transient;
+    smtp::reply reply; // Code 0: there was none, the text says why.
+    const char* command = "";
+};
+
+// What is to be sent. The owner keeps it until the job's outcomes were told.
+struct job {
+    std::uint64_t message_id = 0;
+    const message::envelope* envelope = nullptr;
+    std::vector<std::uint32_t> recipients;
+    std::uint64_t message_bytes = 0;
+};
+
+class client;
+
+class client_owner {
+public:
+    // Connected, greeted, and through EHLO: the destination works.
+    virtual void on_ready(client& client) = 0;
+    // The next job, or nothing: the connection then parks until wake().
+    virtual bool next_job(client& client, job& next) = 0;
+    // The message bytes, without the end mark: write them to the stream, in any number of calls,
+    // then call body_written(). Asked again (on_room) when the output has drained.
+    virtual void send_body(client& client) = 0;
+    virtual void on_room(client& client) = 0;
+    // Told once a job. It may not destroy the client.
+    virtual void on_outcome(client& client, std::vector<recipient_outcome> outcomes) = 0;
+    // The end. `before_ready`: it never worked; the text says why.
+    virtual void on_closed(client& client, bool before_ready, const std::string& why) = 0;
+
+protected:
+    ~client_owner() = default;
+};
+
+struct client_settings {
+    std::string ehlo_name;
+    std::uint32_t messages_max = 1000;
+    std::uint64_t connect_timeout_ms = 30'000;
+    std::uint64_t greeting_timeout_ms = 300'000; // RFC 5321 4.5.3.2.1
+    std::uint64_t command_timeout_ms = 300'000;  // 4.5.3.2.2, 4.5.3.2.3
+    std::uint64_t data_timeout_ms = 120'000;     // 4.5.3.2.4
+    std::uint64_t body_timeout_ms = 180'000;     // 4.5.3.2.5, for each block
+    std::uint64_t final_timeout_ms = 600'000;    // 4.5.3.2.6
+    std::uint64_t idle_timeout_ms = 30'000;
+};
+
+class client final : public net::stream_observer {
+public:
+    client(task::reactor& reactor,
+           net::flusher& flusher,
+           const client_settings& settings,
+           std::shared_ptr<tls::context> tls,
+           deliver::destination destination,
+           client_owner& owner);
+    client(const client&) = delete;
+    client& operator=(const client&) = delete;
+
+    void start();
+    // There is work again for a parked client. False: it is closing and takes no more.
+    [[nodiscard]] bool wake();
+    // After the running job, QUIT and close.
+    void shut_down();
+
+    [[nodiscard]] net::stream* output() noexcept { return stream_; }
+
+    // From send_body() or on_room(): all has been written.
+    void body_written();
+    // The message cannot be read: the connection is given up before the end mark.
+    void body_failed(const char* why);
+
+    [[nodiscard]] const job& current() const noexcept { return job_; }
+
+    [[nodiscard]] const deliver::destination& where() const noexcept { return destination_; }
+
+    [[nodiscard]] std::uint32_t uses() const noexcept { return uses_; }
+
+    [[nodiscard]] const std::string& tls_cipher() const noexcept { return cipher_; }
+
+    [[nodiscard]] std::uint64_t connection_us() const noexcept { return connection_us_; }
+
+    void* context = nullptr; // The owner's.
+
+    std::size_t on_input(byte_view bytes) noexcept override;
+    void on_closed(net::close_reason reason) noexcept override;
+    void on_output_sent() noexcept override;
+
+private:
+    enum class step : std::uint8_t {
+        connect,
+        greeting,
+        ehlo,
+        helo,
+        starttls,
+        handshake,
+        idle,
+        mail,
+        rcpt,
+        data,
+        body,
+        final_reply,
+        reset,
+        quit,
+        closed,
+    };
+
+    struct deadline_timer : task::timer {
+        client* owner = nullptr;
+    };
+
+    ~client();
+
+    void on_connected(int fd) noexcept;
+    void on_reply(const smtp::reply& reply);
+    void on_greeting(const smtp::reply& reply);
+    void on_ehlo(const smtp::reply& reply);
+    void on_mail_reply(const smtp::reply& reply);
+    void on_recipient_reply(const smtp::reply& reply);
+    void on_data_reply(const smtp::reply& reply);
+    void on_final_reply(const smtp::reply& reply);
+    void start_tls();
+    void ready();
+    void take_job();
+    [[nodiscard]] bool peer_lacks_something();
+    void send_envelope();
+    [[nodiscard]] std::string mail_line() const;
+    [[nodiscard]] std::string recipient_line(std::size_t position) const;
+    void say(byte_view text, step next, std::uint64_t timeout_ms);
+    void arm(std::uint64_t timeout_ms);
+    void set_outcome(std::size_t position, const smtp::reply& reply, const char* command);
+    void fail_rest(const smtp::reply& reply, const char* command);
+    void tell_outcomes();
+    void quit();
+    void give_up(const std::string& why);
+    void finish(bool before_ready, const std::string& why);
+
+    task::reactor& reactor_;
+    net::flusher& flusher_;
+    const client_settings& settings_;
+    std::shared_ptr<tls::context> tls_;
+    deliver::destination destination_;
+    client_owner& owner_;
+    net::stream* stream_ = nullptr;
+    deadline_timer deadline_;
+    smtp::reply_parser parser_;
+    smtp::ehlo_response peer_;
+    job job_;
+    std::vector<recipient_outcome> outcomes_;
+    std::vector<bool> accepted_;
+    std::string cipher_;
+    std::uint64_t begun_us_ = 0;
+    std::uint64_t connection_us_ = 0;
+    std::size_t answered_ = 0; // Recipients that have a reply.
+    std::uint32_t uses_ = 0;
+    step step_ = step::connect;
+    bool secure_ = false;
+    bool was_ready_ = false;
+    bool has_job_ = false;
+    bool mail_accepted_ = false;
+    bool pipelined_ = false;
+    bool stopping_ = false;
+    bool plain_again_ = false; // A broken handshake: connect once more without TLS.
+};
+
+} // namespace ebbgate::deliver
