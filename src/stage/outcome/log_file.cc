@@ -1,0 +1,103 @@
+#include "stage/outcome/log_file.h"
+
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
+#include <unistd.h>
+#include <utility>
+
+namespace ebbgate::outcome {
+
+namespace {
+
+int open_for_append(const std::string& path) {
+    return ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0640);
+}
+
+} // namespace
+
+result<std::unique_ptr<log_file>> log_file::open(const std::string& path) {
+    const int fd = open_for_append(path);
+    if (fd < 0) {
+        return fail(failure_kind::io, path + ": " + std::strerror(errno));
+    }
+    return std::unique_ptr<log_file>(new log_file(path, fd));
+}
+
+log_file::log_file(std::string path, int fd)
+    : path_(std::move(path)), fd_(fd), thread_([this] { run(); }) {}
+
+log_file::~log_file() {
+    {
+        const std::lock_guard hold(lock_);
+        stopping_ = true;
+    }
+    more_.notify_one();
+    thread_.join();
+    close(fd_);
+}
+
+void log_file::append(std::string lines) {
+    const std::lock_guard hold(lock_);
+    if (queued_bytes_ + lines.size() > queued_bytes_max) {
+        ++dropped_;
+        return;
+    }
+    queued_bytes_ += lines.size();
+    queue_.push_back(std::move(lines));
+    more_.notify_one();
+}
+
+void log_file::reopen() {
+    const std::lock_guard hold(lock_);
+    reopen_ = true;
+    more_.notify_one();
+}
+
+std::uint64_t log_file::dropped_blocks() const {
+    const std::lock_guard hold(lock_);
+    return dropped_;
+}
+
+void log_file::write_all(const std::string& block) {
+    std::size_t written = 0;
+    while (written < block.size()) {
+        const ssize_t count = ::write(fd_, block.data() + written, block.size() - written);
+        if (count < 0 && errno == EINTR) {
+            continue;
+        }
+        if (count <= 0) {
+            const std::lock_guard hold(lock_);
+            ++dropped_;
+            return;
+        }
+        written += static_cast<std::size_t>(count);
+    }
+}
+
+void log_file::run() {
+    for (;;) {
+        std::vector<std::string> batch;
+        bool reopen_now = false;
+        {
+            std::unique_lock hold(lock_);
+            more_.wait(hold, [this] { return stopping_ || reopen_ || !queue_.empty(); });
+            if (queue_.empty() && !reopen_) {
+                return;
+            }
+            batch.swap(queue_);
+            queued_bytes_ = 0;
+            reopen_now = std::exchange(reopen_, false);
+        }
+        if (reopen_now) {
+            if (const int fresh = open_for_append(path_); fresh >= 0) {
+                close(std::exchange(fd_, fresh));
+            }
+        }
+        for (const std::string& block : batch) {
+            write_all(block);
+        }
+    }
+}
+
+} // namespace ebbgate::outcome

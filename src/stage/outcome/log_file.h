@@ -1,0 +1,55 @@
+// A log file that shards write through: they hand over whole lines, a thread of its own appends.
+//
+// Stage   8 of 8. Before it: deliver.
+// Input   Blocks of whole lines, from any thread.
+// Output  The file, opened for append; reopened by reopen() after it was rotated away.
+// Owner   The daemon; it outlives the shards. append() and the counters are for any thread.
+// Fails   A write error is counted and the block dropped: logging never stops mail.
+// Bounds  queued_bytes_max wait; beyond it blocks are dropped and counted.
+
+#pragma once
+
+#include "ebbgate/base/bytes.h"
+#include "ebbgate/base/result.h"
+
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace ebbgate::outcome {
+
+class log_file {
+public:
+    static constexpr std::size_t queued_bytes_max = 64 * mib;
+
+    [[nodiscard]] static result<std::unique_ptr<log_file>> open(const std::string& path);
+    ~log_file(); // Writes what is queued.
+    log_file(const log_file&) = delete;
+    log_file& operator=(const log_file&) = delete;
+
+    void append(std::string lines);
+    void reopen();
+    [[nodiscard]] std::uint64_t dropped_blocks() const;
+
+private:
+    log_file(std::string path, int fd);
+    void run();
+    void write_all(const std::string& block);
+
+    std::string path_;
+    mutable std::mutex lock_;
+    std::condition_variable more_;
+    std::vector<std::string> queue_;
+    std::size_t queued_bytes_ = 0;
+    std::uint64_t dropped_ = 0;
+    int fd_;
+    bool reopen_ = false;
+    bool stopping_ = false;
+    std::thread thread_;
+};
+
+} // namespace ebbgate::outcome
