@@ -1,0 +1,61 @@
+// What inbound and outbound of one shard share: the shard's own objects and the daemon's.
+//
+// Owner   The shard's thread, but for what says otherwise.
+
+#pragma once
+
+#include "ebbgate/message/message_id.h"
+#include "ebbgate/spool/writer.h"
+
+#include "config/server.h"
+#include "crypto/password.h"
+#include "relay/journal.h"
+#include "runtime/net/stream.h"
+#include "runtime/shard/worker_pool.h"
+#include "runtime/task/reactor.h"
+#include "runtime/tls/tls.h"
+#include "stage/policy/snapshot.h"
+#include "stage/session/settings.h"
+
+#include <cstdint>
+#include <memory>
+
+namespace ebbgate::relay {
+
+// Shown by `status`; plain counts of one shard.
+struct relay_counters {
+    std::uint64_t connections_total = 0;
+    std::uint64_t connections_open = 0;
+    std::uint64_t connections_refused = 0;
+    std::uint64_t tls_handshakes = 0;
+    std::uint64_t logins = 0;
+    std::uint64_t logins_failed = 0;
+    std::uint64_t messages_received = 0;
+    std::uint64_t bytes_received = 0;
+    std::uint64_t messages_refused = 0;
+    std::uint64_t deliveries = 0;
+    std::uint64_t deferrals = 0;
+    std::uint64_t bounces = 0;
+    std::uint64_t ambiguous = 0;
+    std::uint64_t messages_done = 0;
+    std::uint64_t hot_bytes = 0; // Bodies kept in memory until they are delivered.
+};
+
+struct context {
+    task::reactor& reactor;
+    net::flusher& flusher;
+    spool::device& device;
+    spool::writer& writer;
+    relay::journal& journal;
+    message::id_source& ids;
+    shard::worker_pool& workers;           // Shared by all shards; any thread.
+    crypto::credential_cache& credentials; // Shared by all shards; any thread.
+    const config::server& server;
+    policy::snapshot_pointer policy;          // Swapped between messages.
+    std::shared_ptr<tls::context> server_tls; // Null: no certificate.
+    std::shared_ptr<tls::context> client_tls;
+    std::uint64_t hot_bytes_max = 0;
+    relay_counters counters;
+};
+
+} // namespace ebbgate::relay

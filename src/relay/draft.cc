@@ -1,0 +1,242 @@
+#include "relay/draft.h"
+
+#include "ebbgate/smtp/reply_table.h"
+#include "ebbgate/spool/stored_meta.h"
+
+#include "relay/inbound.h"
+#include "relay/outbound.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace ebbgate::relay {
+
+namespace {
+
+// What may wait for the disk before the connection is held: a receive buffer or so.
+constexpr std::size_t pending_bytes_max = 64 * kib;
+
+} // namespace
+
+draft::draft(relay::context& context,
+             relay::outbound& outbound,
+             connection_registry& registry,
+             inbound_connection& connection,
+             message::envelope&& envelope)
+    : context_(context), outbound_(outbound), registry_(registry), connection_(&connection),
+      envelope_(std::move(envelope)) {
+    request_.owner = this;
+    request_.on_settled = [](spool::append_request& settled,
+                             spool::append_status status,
+                             const spool::location& where) noexcept {
+        static_cast<request&>(settled).owner->settle(status, where);
+    };
+}
+
+draft::~draft() {
+    registry_.forget(*this);
+    release_hot();
+}
+
+void draft::release_hot() {
+    context_.counters.hot_bytes -= std::exchange(hot_bytes_, 0);
+}
+
+void draft::append(byte_view wire) {
+    if (over_) {
+        return; // It has failed; the client is told at the end.
+    }
+    body_bytes_ += wire.size();
+    const bool keep = !spilled_ || hot_bytes_ > 0;
+    if (keep) {
+        body_.append(wire);
+        context_.counters.hot_bytes += wire.size();
+        hot_bytes_ += wire.size();
+    }
+    if (!spilled_) {
+        if (body_bytes_ > context_.server.spool.inline_bytes_max) {
+            spill();
+        }
+        return;
+    }
+    pending_.append(wire);
+    if (hot_bytes_ > 0 && (body_bytes_ > hot_body_bytes_max ||
+                           context_.counters.hot_bytes > context_.hot_bytes_max)) {
+        body_.clear();
+        release_hot();
+    }
+    feed_large();
+}
+
+void draft::spill() {
+    spilled_ = true;
+    pending_.reserve(body_.bytes());
+    for (std::size_t index = 0; index < body_.block_count(); ++index) {
+        pending_.append(body_.block(index));
+    }
+    body_file_may_be_free();
+}
+
+void draft::body_file_may_be_free() {
+    if (large_ != nullptr || over_) {
+        return;
+    }
+    const auto file = context_.writer.acquire_body_file();
+    if (!file) {
+        registry_.wait_for_body_file(*this);
+        return;
+    }
+    body_file_ = file->file_number;
+    large_ = std::make_unique<spool::large_body>(
+        context_.device,
+        file->file_number,
+        file->file,
+        [](spool::large_body&, void* self) noexcept { static_cast<draft*>(self)->feed_large(); },
+        this);
+    feed_large();
+}
+
+bool draft::is_blocked() const noexcept {
+    return spilled_ && pending_.size() > pending_bytes_max;
+}
+
+void draft::feed_large() {
+    if (over_) {
+        maybe_delete();
+        return;
+    }
+    if (large_ == nullptr || with_writer_) {
+        return;
+    }
+    const bool was_blocked = is_blocked();
+    while (!pending_.empty()) {
+        const std::size_t taken = large_->append(pending_);
+        if (taken == 0) {
+            break;
+        }
+        pending_.erase(0, taken);
+    }
+    switch (large_->state()) {
+    case spool::large_body_state::failed:
+        fail_with(smtp::reply_table::storage_failed);
+        return;
+    case spool::large_body_state::no_space:
+        fail_with(smtp::reply_table::storage_full);
+        return;
+    case spool::large_body_state::durable:
+        commit();
+        return;
+    case spool::large_body_state::streaming:
+        if (finished_ && pending_.empty()) {
+            large_->finish();
+        }
+        break;
+    case spool::large_body_state::finishing:
+        break;
+    }
+    if (was_blocked && !is_blocked() && connection_ != nullptr) {
+        connection_->draft_has_room();
+    }
+}
+
+void draft::finish(std::string prefix, std::string protocol) {
+    prefix_ = std::move(prefix);
+    protocol_ = std::move(protocol);
+    finished_ = true;
+    if (failure_) {
+        fail_with(*failure_);
+    } else if (spilled_) {
+        feed_large();
+    } else {
+        commit();
+    }
+}
+
+void draft::commit() {
+    meta_ = spool::encode_meta(envelope_, prefix_);
+    request_.message_id = envelope_.id;
+    request_.meta = meta_;
+    request_.body = spilled_ ? nullptr : &body_;
+    request_.large = large_.get();
+    with_writer_ = true;
+    context_.writer.append(request_);
+}
+
+void draft::settle(spool::append_status status, const spool::location& where) {
+    with_writer_ = false;
+    if (status != spool::append_status::durable) {
+        const bool full = status == spool::append_status::no_space;
+        const bool large = status == spool::append_status::too_large;
+        fail_with(full    ? smtp::reply(smtp::reply_table::storage_full)
+                  : large ? smtp::reply(smtp::reply_table::message_too_big)
+                          : smtp::reply(smtp::reply_table::storage_failed));
+        return;
+    }
+    durable_ = true;
+    over_ = true;
+    // Beyond this point the message is ours: it survives a power cut.
+    auto queued = std::make_unique<queued_message>();
+    queued->prefix = std::move(prefix_);
+    queued->where = where;
+    queued->body_bytes = body_bytes_;
+    queued->hot = hot_bytes_ > 0 && context_.counters.hot_bytes <= context_.hot_bytes_max;
+    if (queued->hot || body_bytes_ == 0) {
+        queued->hot = true;
+        queued->body = std::move(body_);
+        // The budget goes over to the queue; outbound gives it back.
+        hot_bytes_ = 0;
+    }
+    for (std::uint32_t index = 0; index < envelope_.recipients.size(); ++index) {
+        queued->outstanding.add(index);
+    }
+    queued->envelope = std::move(envelope_);
+    ++context_.counters.messages_received;
+    context_.counters.bytes_received += body_bytes_;
+    context_.journal.received(
+        context_.reactor.unix_us(), queued->envelope, protocol_, queued->bytes());
+    const std::string id = message::to_text(queued->envelope.id);
+    outbound_.add(std::move(queued));
+    if (inbound_connection* told = std::exchange(connection_, nullptr); told != nullptr) {
+        told->draft_settled(smtp::reply::queued(id));
+    }
+    maybe_delete();
+}
+
+void draft::fail_with(const smtp::reply& reply) {
+    over_ = true;
+    pending_.clear();
+    if (!finished_) {
+        failure_ = reply;
+        if (connection_ != nullptr) {
+            connection_->draft_has_room(); // The rest is swallowed.
+        }
+        return;
+    }
+    ++context_.counters.messages_refused;
+    if (inbound_connection* told = std::exchange(connection_, nullptr); told != nullptr) {
+        told->draft_settled(reply);
+    }
+    maybe_delete();
+}
+
+void draft::abandon() {
+    connection_ = nullptr;
+    over_ = true;
+    maybe_delete();
+}
+
+void draft::maybe_delete() {
+    if (deleting_ || connection_ != nullptr || with_writer_ ||
+        (large_ != nullptr && !large_->idle())) {
+        return;
+    }
+    deleting_ = true;
+    if (!durable_ && body_file_ != spool::no_body_file) {
+        const bool usable = large_->state() != spool::large_body_state::failed &&
+                            large_->state() != spool::large_body_state::no_space;
+        context_.writer.release_body_file(body_file_, usable);
+    }
+    context_.reactor.post([this] { delete this; });
+}
+
+} // namespace ebbgate::relay

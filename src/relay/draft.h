@@ -1,0 +1,99 @@
+// A message on its way into the spool: filled by a connection, settled by the commit.
+//
+// Input   Envelope, then wire-form bytes in any pieces, then finish().
+// Output  A queued message to outbound and a reply to the connection, once the commit is durable.
+// Owner   The shard. It outlives a connection that goes away before its message is durable, and
+//         deletes itself when it has settled or was abandoned and nothing is under way.
+// Fails   451 or 452 when the spool cannot; nothing of it is then kept.
+// Bounds  In memory up to the inline limit; beyond it two blocks, and the whole body only while
+//         it is below hot_body_bytes_max and the shard's budget allows.
+
+#pragma once
+
+#include "ebbgate/base/chunks.h"
+#include "ebbgate/spool/large_body.h"
+#include "ebbgate/spool/writer.h"
+
+#include "relay/context.h"
+#include "relay/queued_message.h"
+
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace ebbgate::relay {
+
+class inbound_connection;
+class outbound;
+class connection_registry;
+
+class draft {
+public:
+    static constexpr std::size_t hot_body_bytes_max = 4 * mib;
+
+    draft(relay::context& context,
+          relay::outbound& outbound,
+          connection_registry& registry,
+          inbound_connection& connection,
+          message::envelope&& envelope);
+    draft(const draft&) = delete;
+    draft& operator=(const draft&) = delete;
+
+    void append(byte_view wire);
+    // No more input for now: the disk is behind.
+    [[nodiscard]] bool is_blocked() const noexcept;
+    // All is there; `prefix` goes on top, `protocol` to the log.
+    void finish(std::string prefix, std::string protocol);
+    // Keep nothing. The draft is gone for the caller.
+    void abandon();
+
+    // The connection is gone; the message goes on.
+    void orphan() noexcept { connection_ = nullptr; }
+
+    // The registry's turn: tries again to get a body file.
+    void body_file_may_be_free();
+
+    [[nodiscard]] const message::envelope& envelope() const noexcept { return envelope_; }
+
+    [[nodiscard]] std::uint64_t body_bytes() const noexcept { return body_bytes_; }
+
+private:
+    struct request : spool::append_request {
+        draft* owner = nullptr;
+    };
+
+    ~draft();
+
+    void spill();
+    void feed_large();
+    void commit();
+    void settle(spool::append_status status, const spool::location& where);
+    void fail_with(const smtp::reply& reply);
+    void release_hot();
+    void maybe_delete();
+
+    relay::context& context_;
+    relay::outbound& outbound_;
+    connection_registry& registry_;
+    inbound_connection* connection_;
+    message::envelope envelope_;
+    std::string prefix_;
+    std::string protocol_;
+    std::string meta_;
+    chunks body_;
+    std::string pending_; // Of a large body: not yet taken by the file.
+    std::unique_ptr<spool::large_body> large_;
+    std::uint32_t body_file_ = spool::no_body_file;
+    request request_;
+    std::uint64_t body_bytes_ = 0;
+    std::uint64_t hot_bytes_ = 0;        // What of the budget it holds.
+    std::optional<smtp::reply> failure_; // Found before the end of the message; told there.
+    bool spilled_ = false;
+    bool finished_ = false;
+    bool with_writer_ = false; // It points to request_.
+    bool durable_ = false;
+    bool over_ = false; // Settled, failed or abandoned: only operations may be under way.
+    bool deleting_ = false;
+};
+
+} // namespace ebbgate::relay

@@ -1,0 +1,356 @@
+#include "relay/inbound.h"
+
+#include "ebbgate/smtp/reply_table.h"
+
+#include "relay/outbound.h"
+
+#include <fmt/format.h>
+
+#include <ctime>
+#include <utility>
+
+namespace ebbgate::relay {
+
+namespace {
+
+constexpr std::uint64_t handshake_timeout_ms = 60'000;
+
+// "Tue, 24 Nov 2026 07:52:10 +0000" (RFC 5322 section 3.3).
+std::string date_text(std::int64_t unix_seconds) {
+    const std::time_t seconds = unix_seconds;
+    std::tm parts{};
+    gmtime_r(&seconds, &parts);
+    char text[64];
+    const std::size_t bytes =
+        std::strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S +0000", &parts);
+    return {text, bytes};
+}
+
+} // namespace
+
+// A password check under way. The connection may go; the check then ends in nothing.
+struct inbound_connection::login_check {
+    inbound_connection* connection = nullptr;
+    std::string login;
+    std::string password;
+    std::string hash;
+    bool known = false; // The login exists; else the hash is nobody's.
+    bool right = false;
+};
+
+inbound_connection::inbound_connection(relay::context& context,
+                                       relay::outbound& outbound,
+                                       connection_registry& registry,
+                                       const session::settings& settings,
+                                       int fd)
+    : context_(context), outbound_(outbound), registry_(registry), settings_(settings),
+      policy_(context.policy),
+      stream_(new net::stream(context.reactor, context.flusher, fd, *this)),
+      address_(net::peer_of(fd).address), session_(settings, *this) {
+    deadline_.owner = this;
+    deadline_.on_expire = [](task::timer& timer) noexcept {
+        inbound_connection& self = *static_cast<deadline_timer&>(timer).owner;
+        self.context_.journal.connection_lost(
+            self.context_.reactor.unix_us(), self.address_, "timeout", true);
+        self.session_.timed_out();
+    };
+}
+
+inbound_connection::~inbound_connection() {
+    context_.reactor.timers().clear(deadline_);
+}
+
+void inbound_connection::start() {
+    ++context_.counters.connections_total;
+    ++context_.counters.connections_open;
+    admitted_ = registry_.admit(*this);
+    context_.journal.connected(context_.reactor.unix_us(), address_);
+    if (const policy::tenant* tenant = policy_->tenant_for_address(address_); tenant != nullptr) {
+        tenant_found(*tenant);
+    }
+    if (settings_.implicit_tls) {
+        start_tls();
+    }
+    arm_deadline();
+    stream_->start_input();
+    if (!settings_.implicit_tls) {
+        session_.start();
+    }
+}
+
+void inbound_connection::shut_down() {
+    if (!over_) {
+        session_.shut_down();
+    }
+}
+
+void inbound_connection::tenant_found(const policy::tenant& tenant) {
+    tenant_name_ = tenant.name;
+    message_bytes_max_ = tenant.limits.message_bytes;
+    recipients_max_ = tenant.limits.recipients_per_message;
+    session_.set_message_bytes_max(tenant.limits.upload_bytes);
+}
+
+void inbound_connection::arm_deadline() {
+    if (over_) {
+        return;
+    }
+    task::timer_wheel& timers = context_.reactor.timers();
+    const auto minutes = [](std::chrono::seconds time) {
+        return static_cast<std::uint64_t>(time.count()) * 1000;
+    };
+    std::uint64_t wait_ms = 0;
+    switch (session_.deadline()) {
+    case session::deadline_kind::none:
+    case session::deadline_kind::closed:
+        timers.clear(deadline_);
+        return;
+    case session::deadline_kind::tls_handshake:
+        wait_ms = handshake_timeout_ms;
+        break;
+    case session::deadline_kind::command:
+    case session::deadline_kind::sasl:
+    case session::deadline_kind::data:
+        wait_ms = minutes(context_.server.limits.client_timeout);
+        break;
+    }
+    timers.set(deadline_, context_.reactor.now_ms() + wait_ms);
+}
+
+std::size_t inbound_connection::on_input(byte_view bytes) noexcept {
+    if (draft_ != nullptr && draft_->is_blocked()) {
+        return 0; // The disk is behind: the stream keeps it, and then holds the client.
+    }
+    const std::size_t taken = session_.feed(bytes);
+    arm_deadline();
+    return taken;
+}
+
+void inbound_connection::on_closed(net::close_reason reason) noexcept {
+    stream_ = nullptr;
+    if (over_) {
+        return;
+    }
+    // A client that has said nothing since its last good-bye is no news; one amid something is.
+    if (reason != net::close_reason::peer_closed || session_.in_transaction() ||
+        session_.authenticating()) {
+        context_.journal.connection_lost(context_.reactor.unix_us(),
+                                         address_,
+                                         session_.in_transaction()   ? "DATA"
+                                         : session_.authenticating() ? "AUTH"
+                                                                     : "CONNECT",
+                                         false);
+    }
+    session_.connection_lost();
+    over();
+}
+
+void inbound_connection::over() {
+    if (std::exchange(over_, true)) {
+        return;
+    }
+    context_.reactor.timers().clear(deadline_);
+    --context_.counters.connections_open;
+    context_.journal.disconnected(context_.reactor.unix_us(), address_, session_.statistics());
+    if (login_ != nullptr) {
+        login_->connection = nullptr;
+    }
+    if (draft* left = std::exchange(draft_, nullptr); left != nullptr) {
+        left->orphan(); // It waits for its commit: the message is nearly ours.
+    }
+    registry_.gone(*this);
+    context_.reactor.post([this] { delete this; });
+}
+
+void inbound_connection::send(byte_view reply_bytes) {
+    if (stream_ != nullptr) {
+        stream_->write(reply_bytes);
+    }
+}
+
+void inbound_connection::close() {
+    if (net::stream* open = std::exchange(stream_, nullptr); open != nullptr) {
+        open->close();
+    }
+    over();
+}
+
+void inbound_connection::start_tls() {
+    stream_->set_filter(context_.server_tls->make_filter("", [this](const std::string&) {
+        ++context_.counters.tls_handshakes;
+        if (over_) {
+            return;
+        }
+        if (settings_.implicit_tls) {
+            session_.start();
+        } else {
+            session_.tls_started();
+        }
+        arm_deadline();
+    }));
+}
+
+std::optional<std::string> inbound_connection::decode_base64(byte_view text) {
+    return tls::decode_base64(text);
+}
+
+void inbound_connection::authentication_in_clear() {
+    context_.journal.login_failed(context_.reactor.unix_us(), address_, "");
+}
+
+void inbound_connection::authenticate(std::string login, std::string password) {
+    const policy::account* account = context_.policy->find_account(login);
+    auto check = std::make_shared<login_check>();
+    check->connection = this;
+    check->known = account != nullptr;
+    // An unknown login costs the same time as a wrong password.
+    check->hash = account != nullptr ? account->password_hash : crypto::hash_of_nobody();
+    check->login = std::move(login);
+    check->password = std::move(password);
+    login_ = check;
+    if (check->known &&
+        context_.credentials.knows(
+            check->login, check->password, check->hash, context_.reactor.now_ms())) {
+        check->right = true;
+        login_checked(*check);
+        return;
+    }
+    const bool queued = context_.workers.submit(
+        context_.reactor,
+        [check] { check->right = crypto::password_matches(check->password, check->hash); },
+        [check, &context = context_] {
+            check->right = check->right && check->known;
+            if (check->right) {
+                context.credentials.remember(
+                    check->login, check->password, check->hash, context.reactor.now_ms());
+            }
+            if (check->connection != nullptr) {
+                inbound_connection& self = *check->connection;
+                self.login_checked(*check);
+                if (!self.over_ && self.stream_ != nullptr) {
+                    self.stream_->resume_input();
+                    self.arm_deadline();
+                }
+            }
+        });
+    if (!queued) {
+        login_.reset();
+        session_.authentication_finished(session::authentication_result::unavailable);
+    }
+}
+
+void inbound_connection::login_checked(const login_check& check) {
+    login_.reset();
+    if (!check.right) {
+        ++context_.counters.logins_failed;
+        context_.journal.login_failed(context_.reactor.unix_us(), address_, check.login);
+        session_.authentication_finished(session::authentication_result::rejected);
+        return;
+    }
+    ++context_.counters.logins;
+    login_name_ = check.login;
+    if (const policy::account* account = context_.policy->find_account(check.login);
+        account != nullptr) {
+        tenant_found(context_.policy->tenant_of(*account));
+    }
+    session_.authentication_finished(session::authentication_result::accepted);
+}
+
+std::optional<smtp::reply> inbound_connection::check_client() {
+    if (!admitted_) {
+        ++context_.counters.connections_refused;
+        return smtp::reply_table::too_many_connections;
+    }
+    return std::nullopt;
+}
+
+bool inbound_connection::may_relay() {
+    return context_.policy->tenant_for_address(address_) != nullptr;
+}
+
+std::optional<smtp::reply> inbound_connection::check_sender(const smtp::path&,
+                                                            const smtp::mail_parameters&) {
+    policy_ = context_.policy; // Beyond this point a reload does not change this message's rules.
+    if (!context_.writer.intake_open()) {
+        return context_.writer.intake_status() == spool::append_status::no_space
+                   ? smtp::reply(smtp::reply_table::storage_full)
+                   : smtp::reply(smtp::reply_table::storage_failed);
+    }
+    return std::nullopt;
+}
+
+std::optional<smtp::reply> inbound_connection::check_recipient(const message::envelope& envelope,
+                                                               byte_view address) {
+    if (recipients_max_ > 0 && envelope.recipients.size() >= recipients_max_) {
+        return smtp::reply_table::too_many_recipients;
+    }
+    const std::size_t at = address.rfind('@');
+    if (at == byte_view::npos || policy_->route_for(address.substr(at + 1)) == nullptr) {
+        smtp::reply refusal(550, {5, 4, 4}, fmt::format("<{}>: No route to this domain", address));
+        context_.journal.rejected(
+            context_.reactor.unix_us(), address_, "RCPT", refusal, envelope, address);
+        return refusal;
+    }
+    return std::nullopt;
+}
+
+std::expected<void, smtp::reply> inbound_connection::begin_message(message::envelope&& envelope) {
+    const std::int64_t now_us = context_.reactor.unix_us();
+    envelope.id = context_.ids.next(now_us);
+    envelope.received_unix_ms = now_us / 1000;
+    envelope.tenant = tenant_name_;
+    envelope.account = login_name_;
+    envelope.client_address = address_;
+    draft_ = new draft(context_, outbound_, registry_, *this, std::move(envelope));
+    return {};
+}
+
+void inbound_connection::body(byte_view wire) {
+    draft_->append(wire);
+}
+
+void inbound_connection::abort_message() {
+    if (draft* dropped = std::exchange(draft_, nullptr); dropped != nullptr) {
+        dropped->abandon();
+    }
+}
+
+std::string inbound_connection::received_header(const message::envelope& envelope) const {
+    const bool v6 = address_.find(':') != std::string::npos;
+    return fmt::format("Received: from {} ([{}{}])\r\n\tby {} (Ebbgate) with {} id {};\r\n\t{}\r\n",
+                       envelope.client_helo,
+                       v6 ? "IPv6:" : "",
+                       address_,
+                       settings_.hostname,
+                       session_.protocol(envelope.smtputf8),
+                       message::to_text(envelope.id),
+                       date_text(envelope.received_unix_ms / 1000));
+}
+
+void inbound_connection::end_message() {
+    if (message_bytes_max_ > 0 && draft_->body_bytes() > message_bytes_max_) {
+        ++context_.counters.messages_refused;
+        abort_message();
+        session_.message_finished(smtp::reply_table::message_too_big);
+        return;
+    }
+    std::string prefix = received_header(draft_->envelope());
+    draft_->finish(std::move(prefix), std::string(session_.protocol(draft_->envelope().smtputf8)));
+}
+
+void inbound_connection::draft_settled(const smtp::reply& reply) {
+    draft_ = nullptr;
+    session_.message_finished(reply);
+    if (!over_ && stream_ != nullptr) {
+        stream_->resume_input();
+        arm_deadline();
+    }
+}
+
+void inbound_connection::draft_has_room() {
+    if (!over_ && stream_ != nullptr) {
+        stream_->resume_input();
+    }
+}
+
+} // namespace ebbgate::relay

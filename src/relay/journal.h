@@ -1,0 +1,93 @@
+// What happened to messages, told to the event log and the text log at once.
+//
+// Input   The relay's own nouns.
+// Output  Lines gathered in two buffers, handed to the log files in blocks.
+// Owner   One a shard.
+// Bounds  block_bytes_max is handed over at once, anything else at the next turn's flush().
+
+#pragma once
+
+#include "ebbgate/message/envelope.h"
+#include "ebbgate/smtp/reply.h"
+
+#include "stage/outcome/event.h"
+#include "stage/outcome/log_file.h"
+#include "stage/outcome/text_log.h"
+#include "stage/session/session.h"
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace ebbgate::relay {
+
+// Where an attempt went, and how long its parts took.
+struct attempt_place {
+    std::string_view site; // Lane.
+    std::string_view host;
+    std::string_view address;
+    std::uint16_t port = 0;
+    std::uint32_t connection_uses = 1;
+    std::string_view tls_cipher;
+    std::int64_t queued_us = 0; // Since the message was received.
+    std::int64_t connection_us = 0;
+    std::int64_t transmission_us = 0;
+};
+
+struct attempt {
+    outcome::event_type type = outcome::event_type::delivery;
+    std::uint32_t recipient = 0; // Index in the envelope.
+    const smtp::reply* reply = nullptr;
+    std::string_view command;
+    std::uint32_t number = 1;
+};
+
+class journal {
+public:
+    static constexpr std::size_t block_bytes_max = 64 * kib;
+
+    journal(std::string_view hostname,
+            std::uint32_t pid,
+            outcome::log_file& events,
+            outcome::log_file& text);
+
+    void connected(std::int64_t unix_us, std::string_view address);
+    void
+    disconnected(std::int64_t unix_us, std::string_view address, const session::counters& counters);
+    void connection_lost(std::int64_t unix_us,
+                         std::string_view address,
+                         std::string_view after,
+                         bool timed_out);
+    void login_failed(std::int64_t unix_us, std::string_view address, std::string_view login);
+    void rejected(std::int64_t unix_us,
+                  std::string_view address,
+                  std::string_view stage,
+                  const smtp::reply& reply,
+                  const message::envelope& envelope,
+                  std::string_view recipient);
+    void received(std::int64_t unix_us,
+                  const message::envelope& envelope,
+                  std::string_view protocol,
+                  std::uint64_t bytes);
+    void attempted(std::int64_t unix_us,
+                   const message::envelope& envelope,
+                   std::uint64_t bytes,
+                   const attempt& attempt,
+                   const attempt_place& place);
+    void removed(std::int64_t unix_us, std::uint64_t id);
+    void note(std::int64_t unix_us, std::string_view service, std::string_view text);
+
+    void flush();
+
+private:
+    void after_line();
+
+    outcome::event_writer events_;
+    outcome::text_log text_;
+    outcome::log_file& event_file_;
+    outcome::log_file& text_file_;
+    std::string event_lines_;
+    std::string text_lines_;
+};
+
+} // namespace ebbgate::relay

@@ -1,0 +1,584 @@
+#include "relay/outbound.h"
+
+#include "ebbgate/base/assert.h"
+#include "ebbgate/spool/stored_meta.h"
+
+#include <sys/random.h>
+
+#include <algorithm>
+#include <netdb.h>
+#include <utility>
+
+namespace ebbgate::relay {
+
+namespace {
+
+constexpr std::int64_t address_lifetime_ms = 60'000;
+
+schedule::settings settings_of(const policy::delivery_settings& delivery) {
+    const auto ms = [](std::chrono::seconds time) { return std::int64_t{time.count()} * 1000; };
+    schedule::settings settings;
+    settings.connections_per_lane_max = delivery.connections_per_destination;
+    settings.retry.first_ms = ms(delivery.retry.first);
+    settings.retry.factor = delivery.retry.factor;
+    settings.retry.max_ms = ms(delivery.retry.max);
+    settings.retry.max_age_ms = ms(delivery.retry.max_age);
+    settings.suspend_first_ms = std::min<std::int64_t>(settings.retry.first_ms, 30'000);
+    return settings;
+}
+
+std::uint64_t random_seed() {
+    std::uint64_t seed = 0;
+    EBBGATE_ASSERT(getrandom(&seed, sizeof seed, 0) == static_cast<ssize_t>(sizeof seed));
+    return seed;
+}
+
+std::string look_up_blocking(const std::string& host) {
+    addrinfo hints{};
+    hints.ai_socktype = SOCK_STREAM;
+    addrinfo* found = nullptr;
+    if (getaddrinfo(host.c_str(), nullptr, &hints, &found) != 0 || found == nullptr) {
+        return {};
+    }
+    sockaddr_storage address{};
+    std::copy_n(reinterpret_cast<const char*>(found->ai_addr),
+                found->ai_addrlen,
+                reinterpret_cast<char*>(&address));
+    freeaddrinfo(found);
+    return net::name_of(address).address;
+}
+
+deliver::tls_use tls_use_of(policy::tls_mode mode) {
+    switch (mode) {
+    case policy::tls_mode::off:
+        return deliver::tls_use::off;
+    case policy::tls_mode::opportunistic:
+        return deliver::tls_use::opportunistic;
+    case policy::tls_mode::required:
+        return deliver::tls_use::required;
+    }
+    return deliver::tls_use::required;
+}
+
+} // namespace
+
+outbound::outbound(relay::context& context)
+    : context_(context), scheduler_(settings_of(context.policy->delivery()), random_seed()) {
+    wake_timer_.owner = this;
+    wake_timer_.on_expire = [](task::timer& timer) noexcept {
+        static_cast<wake_timer&>(timer).owner->wake_at_ms_ = -1;
+    };
+    policy_changed();
+}
+
+outbound::~outbound() {
+    context_.reactor.timers().clear(wake_timer_);
+}
+
+void outbound::policy_changed() {
+    const policy::delivery_settings& delivery = context_.policy->delivery();
+    scheduler_.configure(settings_of(delivery));
+    client_settings_.ehlo_name = context_.server.hostname;
+    client_settings_.messages_max = delivery.messages_per_connection;
+    client_settings_.idle_timeout_ms =
+        static_cast<std::uint64_t>(delivery.idle_timeout.count()) * 1000;
+}
+
+std::int64_t outbound::clock_ms() const noexcept {
+    return static_cast<std::int64_t>(context_.reactor.now_ms());
+}
+
+std::int64_t outbound::unix_ms_at(std::int64_t at_ms) const {
+    return context_.reactor.unix_us() / 1000 + (at_ms - clock_ms());
+}
+
+void outbound::add(std::unique_ptr<queued_message> message) {
+    queued_message& added = *message;
+    messages_[added.envelope.id] = std::move(message);
+    enqueue(added, 0, 0);
+}
+
+void outbound::add_recovered(const spool::recovered_message& recovered) {
+    auto stored = spool::decode_meta(recovered.meta);
+    if (!stored) {
+        context_.journal.note(context_.reactor.unix_us(),
+                              "qmgr",
+                              "a stored message has an unreadable envelope: " +
+                                  message::to_text(recovered.id));
+        return; // Kept in the spool for `spool export`; never delivered, never forgotten.
+    }
+    auto message = std::make_unique<queued_message>();
+    message->prefix = stored->prefix;
+    message->envelope = std::move(stored->envelope);
+    message->where = recovered.where;
+    message->body_bytes = recovered.where.body_bytes;
+    delivery_state state;
+    if (auto remembered = decode_state(recovered.state); remembered) {
+        state = std::move(*remembered);
+    } else {
+        for (std::uint32_t index = 0; index < message->envelope.recipients.size(); ++index) {
+            state.outstanding.add(index);
+        }
+    }
+    message->outstanding = state.outstanding;
+    queued_message& added = *message;
+    messages_[added.envelope.id] = std::move(message);
+    enqueue(added, state.attempts, state.next_unix_ms);
+}
+
+// Recipients of one destination make one item: one transaction carries them all.
+void outbound::enqueue(queued_message& message,
+                       std::uint32_t attempts,
+                       std::int64_t not_before_unix_ms) {
+    const std::int64_t now_ms = clock_ms();
+    const std::int64_t now_unix_ms = context_.reactor.unix_us() / 1000;
+    std::vector<std::pair<const policy::route*, schedule::delivery_item>> items;
+    std::vector<std::uint32_t> unroutable;
+    message.outstanding.for_each([&](std::uint32_t index) {
+        const std::string& address = message.envelope.recipients[index].address;
+        const std::size_t at = address.rfind('@');
+        const policy::route* route =
+            at == std::string::npos
+                ? nullptr
+                : context_.policy->route_for(std::string_view(address).substr(at + 1));
+        if (route == nullptr) {
+            unroutable.push_back(index);
+            return;
+        }
+        auto place = std::find_if(items.begin(), items.end(), [&](const auto& item) {
+            return item.first->destination == route->destination;
+        });
+        if (place == items.end()) {
+            place = items.emplace(items.end(), route, schedule::delivery_item{});
+        }
+        place->second.recipients.add(index);
+    });
+    ++message.items; // Keeps the message until all of it is looked at.
+    for (const std::uint32_t index : unroutable) {
+        const smtp::reply reply(550, {5, 4, 4}, "No route to this domain");
+        finish_recipient(message, index, outcome::event_type::bounce, reply, "", {}, attempts);
+    }
+    for (auto& [route, item] : items) {
+        item.message_id = message.envelope.id;
+        item.arrived_ms =
+            now_ms - std::max<std::int64_t>(0, now_unix_ms - message.envelope.received_unix_ms);
+        item.not_before_ms =
+            not_before_unix_ms == 0 ? 0 : now_ms + (not_before_unix_ms - now_unix_ms);
+        item.attempts = static_cast<std::uint16_t>(std::min<std::uint32_t>(attempts, 65535));
+        item.size_kib = static_cast<std::uint32_t>(message.bytes() / kib + 1);
+        switch (route->relay) {
+        case policy::relay_kind::discard: {
+            const smtp::reply reply(250, {2, 0, 0}, "Discarded by route");
+            item.recipients.for_each([&](std::uint32_t index) {
+                finish_recipient(message, index, outcome::event_type::delivery, reply, "", {}, 1);
+            });
+            break;
+        }
+        case policy::relay_kind::hold:
+            ++message.items;
+            scheduler_.hold(item);
+            break;
+        case policy::relay_kind::host:
+            ++message.items;
+            destinations_.try_emplace(route->destination, destination_entry{*route, {}, 0});
+            (void)scheduler_.add(item, route->destination, now_ms);
+            break;
+        }
+    }
+    --message.items;
+    settle(message, attempts, not_before_unix_ms);
+}
+
+void outbound::finish_recipient(queued_message& message,
+                                std::uint32_t index,
+                                outcome::event_type type,
+                                const smtp::reply& reply,
+                                std::string_view command,
+                                const attempt_place& place,
+                                std::uint32_t attempts) {
+    message.outstanding.remove(index);
+    if (type == outcome::event_type::delivery) {
+        ++context_.counters.deliveries;
+    } else {
+        ++context_.counters.bounces;
+    }
+    context_.journal.attempted(context_.reactor.unix_us(),
+                               message.envelope,
+                               message.bytes(),
+                               {type, index, &reply, command, attempts},
+                               place);
+}
+
+void outbound::settle(queued_message& message, std::uint32_t attempts, std::int64_t next_unix_ms) {
+    if (!message.outstanding.empty()) {
+        if (attempts > 0) {
+            context_.writer.note_state(message.envelope.id,
+                                       encode_state({attempts, next_unix_ms, message.outstanding}));
+        }
+        return;
+    }
+    if (message.items > 0) {
+        return;
+    }
+    // Beyond this point the message is gone: its outcomes are in the log, its bytes may be reused.
+    context_.writer.mark_done(message.envelope.id, message.where);
+    context_.counters.hot_bytes -= message.hot ? message.body.bytes() : 0;
+    ++context_.counters.messages_done;
+    context_.journal.removed(context_.reactor.unix_us(), message.envelope.id);
+    messages_.erase(message.envelope.id);
+}
+
+void outbound::expire(const schedule::delivery_item& item) {
+    const auto found = messages_.find(item.message_id);
+    if (found == messages_.end()) {
+        return;
+    }
+    queued_message& message = *found->second;
+    const smtp::reply reply(550, {4, 4, 7}, "Delivery time expired");
+    item.recipients.for_each([&](std::uint32_t index) {
+        finish_recipient(
+            message, index, outcome::event_type::expiration, reply, "", {}, item.attempts);
+    });
+    --message.items;
+    settle(message, item.attempts, 0);
+}
+
+bool outbound::on_turn() noexcept {
+    const std::int64_t now_ms = clock_ms();
+    while (auto item = scheduler_.next_expired(now_ms)) {
+        expire(*item);
+    }
+    if (!stopping_) {
+        while (auto work = scheduler_.next_due(now_ms)) {
+            if (work->action == schedule::grant_action::open) {
+                open(work->lane);
+            } else {
+                wake(work->lane);
+            }
+        }
+        set_wake_timer();
+    }
+    context_.journal.flush();
+    return false;
+}
+
+void outbound::set_wake_timer() {
+    const auto next_ms = scheduler_.next_wakeup_ms(clock_ms());
+    const std::int64_t at_ms = next_ms ? std::max(*next_ms, clock_ms() + 1) : -1;
+    if (at_ms == wake_at_ms_) {
+        return;
+    }
+    wake_at_ms_ = at_ms;
+    if (at_ms < 0) {
+        context_.reactor.timers().clear(wake_timer_);
+    } else {
+        context_.reactor.timers().set(wake_timer_, static_cast<std::uint64_t>(at_ms));
+    }
+}
+
+void outbound::open(schedule::lane_id lane) {
+    auto made = std::make_unique<connection>();
+    connection& opened = *made;
+    opened.owner = this;
+    opened.permit.lane = lane;
+    connections_.emplace(&opened, std::move(made));
+    const std::string key(scheduler_.destination(lane));
+    destination_entry& entry = destinations_.at(key);
+    if (entry.route.host.literal) {
+        entry.address = config::to_text(*entry.route.host.literal);
+        connect(opened, entry);
+    } else if (!entry.address.empty() && entry.address_until_ms > clock_ms()) {
+        connect(opened, entry);
+    } else {
+        look_up(opened, entry, key);
+    }
+}
+
+void outbound::look_up(connection& waiting, destination_entry& entry, const std::string& key) {
+    auto address = std::make_shared<std::string>();
+    connection* who = &waiting;
+    const bool queued = context_.workers.submit(
+        context_.reactor,
+        [address, host = entry.route.host.host] { *address = look_up_blocking(host); },
+        [this, who, address, key] {
+            destination_entry& known = destinations_.at(key);
+            if (address->empty()) {
+                (void)scheduler_.refused(who->permit, clock_ms());
+                scheduler_.close(who->permit);
+                connections_.erase(who);
+                return;
+            }
+            known.address = *address;
+            known.address_until_ms = clock_ms() + address_lifetime_ms;
+            connect(*who, known);
+        });
+    if (!queued) {
+        (void)scheduler_.refused(waiting.permit, clock_ms());
+        scheduler_.close(waiting.permit);
+        connections_.erase(who);
+    }
+}
+
+void outbound::connect(connection& opened, const destination_entry& entry) {
+    deliver::destination where;
+    where.address = {entry.address, entry.route.host.port};
+    where.host = entry.route.host.host;
+    where.tls = tls_use_of(entry.route.tls);
+    opened.client = new deliver::client(context_.reactor,
+                                        context_.flusher,
+                                        client_settings_,
+                                        context_.client_tls,
+                                        std::move(where),
+                                        *this);
+    opened.client->context = &opened;
+    opened.client->start();
+}
+
+void outbound::wake(schedule::lane_id lane) {
+    std::vector<connection*>& idle = parked_[lane];
+    EBBGATE_ASSERT(!idle.empty());
+    connection& woken = *idle.back();
+    idle.pop_back();
+    scheduler_.unpark(woken.permit);
+    if (!woken.client->wake()) {
+        scheduler_.close(woken.permit); // It is saying good-bye: the lane gets another.
+    }
+}
+
+void outbound::on_ready(deliver::client& client) {
+    scheduler_.connected(static_cast<connection*>(client.context)->permit);
+}
+
+bool outbound::next_job(deliver::client& client, deliver::job& next) {
+    connection& asking = *static_cast<connection*>(client.context);
+    auto item = scheduler_.take_next(asking.permit, clock_ms());
+    if (!item) {
+        scheduler_.park(asking.permit);
+        parked_[asking.permit.lane].push_back(&asking);
+        return false;
+    }
+    queued_message& message = *messages_.at(item->message_id);
+    asking.item = std::move(*item);
+    asking.message = &message;
+    asking.job_began_us = context_.reactor.unix_us();
+    next.message_id = message.envelope.id;
+    next.envelope = &message.envelope;
+    next.message_bytes = message.bytes();
+    asking.item.recipients.for_each([&](std::uint32_t index) { next.recipients.push_back(index); });
+    return true;
+}
+
+void outbound::send_body(deliver::client& client) {
+    connection& sending = *static_cast<connection*>(client.context);
+    if (sending.message->hot) {
+        client.output()->write(sending.message->prefix);
+        client.output()->write(sending.message->body);
+        client.body_written();
+        return;
+    }
+    start_reader(sending);
+}
+
+void outbound::start_reader(connection& sending) {
+    sending.reader = std::make_unique<spool::message_reader>(
+        context_.device,
+        context_.writer.files(),
+        [](spool::message_reader&, spool::read_status status, void* who) noexcept {
+            connection& self = *static_cast<connection*>(who);
+            self.reading = false;
+            if (self.client == nullptr) {
+                self.owner->drop(self); // The connection went away while the disk was read.
+            } else if (status != spool::read_status::ready) {
+                self.client->body_failed("the stored message cannot be read");
+            } else {
+                self.owner->pump_body(self);
+            }
+        },
+        &sending);
+    sending.reading = true;
+    sending.client->output()->write(sending.message->prefix);
+    sending.reader->start(sending.message->envelope.id, sending.message->where);
+}
+
+void outbound::pump_body(connection& sending) {
+    while (sending.client->output() != nullptr && sending.client->output()->can_write()) {
+        if (!sending.reader->next()) {
+            sending.reading = true;
+            return;
+        }
+        const byte_view block = sending.reader->block();
+        if (block.empty()) {
+            sending.reader.reset();
+            sending.client->body_written();
+            return;
+        }
+        sending.client->output()->write(block);
+    }
+}
+
+void outbound::on_room(deliver::client& client) {
+    connection& sending = *static_cast<connection*>(client.context);
+    if (sending.reader != nullptr && !sending.reading) {
+        pump_body(sending);
+    }
+}
+
+attempt_place outbound::place_of(const connection& used) const {
+    const deliver::client& client = *used.client;
+    attempt_place place;
+    place.site = scheduler_.destination(used.permit.lane);
+    place.host = client.where().host;
+    place.address = client.where().address.address;
+    place.port = client.where().address.port;
+    place.connection_uses = client.uses();
+    place.tls_cipher = client.tls_cipher();
+    place.queued_us = std::max<std::int64_t>(
+        0, used.job_began_us - used.message->envelope.received_unix_ms * 1000);
+    place.connection_us =
+        client.uses() == 1 ? static_cast<std::int64_t>(client.connection_us()) : 0;
+    place.transmission_us =
+        std::max<std::int64_t>(0, context_.reactor.unix_us() - used.job_began_us);
+    return place;
+}
+
+void outbound::on_outcome(deliver::client& client,
+                          std::vector<deliver::recipient_outcome> outcomes) {
+    connection& used = *static_cast<connection*>(client.context);
+    queued_message& message = *used.message;
+    const attempt_place place = place_of(used);
+    const std::uint32_t attempts = used.item.attempts + 1U;
+    for (const deliver::recipient_outcome& outcome : outcomes) {
+        switch (outcome.result) {
+        case deliver::attempt_result::delivered:
+        case deliver::attempt_result::permanent:
+            used.item.recipients.remove(outcome.index);
+            finish_recipient(message,
+                             outcome.index,
+                             outcome.result == deliver::attempt_result::delivered
+                                 ? outcome::event_type::delivery
+                                 : outcome::event_type::bounce,
+                             outcome.reply,
+                             outcome.command,
+                             place,
+                             attempts);
+            break;
+        case deliver::attempt_result::transient:
+        case deliver::attempt_result::ambiguous: {
+            const bool doubt = outcome.result == deliver::attempt_result::ambiguous;
+            ++(doubt ? context_.counters.ambiguous : context_.counters.deferrals);
+            context_.journal.attempted(
+                context_.reactor.unix_us(),
+                message.envelope,
+                message.bytes(),
+                {doubt ? outcome::event_type::ambiguous : outcome::event_type::transient_failure,
+                 outcome.index,
+                 &outcome.reply,
+                 outcome.command,
+                 attempts},
+                place);
+            break;
+        }
+        }
+    }
+    used.message = nullptr;
+    if (used.item.recipients.empty()) {
+        scheduler_.done(used.item);
+        --message.items;
+        settle(message, message.outstanding.empty() ? 0 : attempts, 0);
+        return;
+    }
+    const schedule::defer_result again = scheduler_.defer(used.item, clock_ms());
+    if (again.expired) {
+        expire(used.item);
+    } else {
+        settle(message, attempts, unix_ms_at(again.due_ms));
+    }
+}
+
+void outbound::on_closed(deliver::client& client, bool before_ready, const std::string& why) {
+    connection& ended = *static_cast<connection*>(client.context);
+    if (before_ready) {
+        context_.journal.note(context_.reactor.unix_us(),
+                              "smtp",
+                              "connect to " + client.where().host + "[" +
+                                  client.where().address.address +
+                                  "]:" + std::to_string(client.where().address.port) + ": " + why);
+        (void)scheduler_.refused(ended.permit, clock_ms());
+    }
+    ended.client = nullptr;
+    drop(ended);
+}
+
+void outbound::drop(connection& ended) {
+    if (ended.permit.stage == schedule::connection_permit::stage_type::parked) {
+        std::erase(parked_[ended.permit.lane], &ended);
+    }
+    if (ended.permit.stage != schedule::connection_permit::stage_type::closed) {
+        scheduler_.close(ended.permit);
+    }
+    if (ended.reader != nullptr && ended.reader->busy()) {
+        return; // The reader's last event comes back here.
+    }
+    // Not under the feet of the reader whose event this may be.
+    context_.reactor.post([this, gone = &ended] { connections_.erase(gone); });
+}
+
+std::size_t outbound::release(std::optional<std::uint64_t> message_id) {
+    std::size_t count = 0;
+    for (;;) {
+        auto item = message_id ? scheduler_.release(*message_id) : scheduler_.release_next();
+        const auto found = item ? messages_.find(item->message_id) : messages_.end();
+        if (found == messages_.end()) {
+            return count;
+        }
+        ++count;
+        // Where policy sends it now; a route that still holds would bring it back here for ever,
+        // so release() means: out by the first route that delivers.
+        queued_message& message = *found->second;
+        const std::int64_t now_ms = clock_ms();
+        for (const policy::route& route : context_.policy->routes()) {
+            if (route.relay == policy::relay_kind::host) {
+                destinations_.try_emplace(route.destination, destination_entry{route, {}, 0});
+                item->not_before_ms = 0;
+                (void)scheduler_.add(*item, route.destination, now_ms);
+                item.reset();
+                break;
+            }
+        }
+        if (item) {
+            scheduler_.hold(*item); // There is nowhere to go.
+            (void)message;
+            return count - 1;
+        }
+        if (message_id) {
+            return count;
+        }
+    }
+}
+
+std::size_t outbound::flush() {
+    std::vector<schedule::lane_id> lanes;
+    scheduler_.for_each_lane(clock_ms(),
+                             [&](const schedule::lane_view& view) { lanes.push_back(view.id); });
+    std::size_t count = 0;
+    for (const schedule::lane_id lane : lanes) {
+        scheduler_.resume(lane);
+        count += scheduler_.flush(lane, SIZE_MAX, clock_ms());
+    }
+    return count;
+}
+
+void outbound::shut_down() {
+    stopping_ = true;
+    std::vector<deliver::client*> open;
+    for (const auto& [key, one] : connections_) {
+        if (one->client != nullptr) {
+            open.push_back(one->client);
+        }
+    }
+    for (deliver::client* client : open) {
+        client->shut_down();
+    }
+}
+
+} // namespace ebbgate::relay

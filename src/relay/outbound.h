@@ -1,0 +1,123 @@
+// From the durable message to its outcome: routes, lanes, connections, retries.
+//
+// Input   Messages from inbound and recovery, grants of the scheduler, outcomes of connections.
+// Output  Journal records, state and done records of the spool.
+// Owner   The shard; on_turn() once a loop turn.
+// Fails   Never: what cannot be delivered now waits, what cannot be delivered ever is recorded.
+// Bounds  The policy's connections per destination; one message in work a connection.
+
+#pragma once
+
+#include "ebbgate/spool/reader.h"
+#include "ebbgate/spool/recovery.h"
+
+#include "relay/context.h"
+#include "relay/queued_message.h"
+#include "stage/deliver/client.h"
+#include "stage/schedule/scheduler.h"
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+namespace ebbgate::relay {
+
+class outbound final : public task::turn_hook, public deliver::client_owner {
+public:
+    explicit outbound(relay::context& context);
+    ~outbound();
+    outbound(const outbound&) = delete;
+    outbound& operator=(const outbound&) = delete;
+
+    void add(std::unique_ptr<queued_message> message);
+    // After a restart.
+    void add_recovered(const spool::recovered_message& recovered);
+    void policy_changed();
+
+    // Held messages, one or all, go where policy now says. Returns how many.
+    std::size_t release(std::optional<std::uint64_t> message_id);
+    // Deferred messages are tried now.
+    std::size_t flush();
+
+    // Ends connections after their running message.
+    void shut_down();
+
+    [[nodiscard]] std::size_t connection_count() const noexcept { return connections_.size(); }
+
+    [[nodiscard]] std::size_t message_count() const noexcept { return messages_.size(); }
+
+    [[nodiscard]] const schedule::scheduler& queue() const noexcept { return scheduler_; }
+
+    [[nodiscard]] std::int64_t clock_ms() const noexcept;
+
+    bool on_turn() noexcept override;
+
+    // deliver::client_owner
+    void on_ready(deliver::client& client) override;
+    bool next_job(deliver::client& client, deliver::job& next) override;
+    void send_body(deliver::client& client) override;
+    void on_room(deliver::client& client) override;
+    void on_outcome(deliver::client& client,
+                    std::vector<deliver::recipient_outcome> outcomes) override;
+    void on_closed(deliver::client& client, bool before_ready, const std::string& why) override;
+
+private:
+    struct connection {
+        outbound* owner = nullptr;
+        deliver::client* client = nullptr; // Null while the name is looked up.
+        schedule::connection_permit permit;
+        schedule::delivery_item item;
+        queued_message* message = nullptr; // In work.
+        std::unique_ptr<spool::message_reader> reader;
+        std::int64_t job_began_us = 0;
+        bool reading = false; // Waits for the disk.
+    };
+
+    struct destination_entry {
+        policy::route route;
+        std::string address; // Looked up; empty: not yet.
+        std::int64_t address_until_ms = 0;
+    };
+
+    struct wake_timer : task::timer {
+        outbound* owner = nullptr;
+    };
+
+    void enqueue(queued_message& message, std::uint32_t attempts, std::int64_t not_before_unix_ms);
+    void finish_recipient(queued_message& message,
+                          std::uint32_t index,
+                          outcome::event_type type,
+                          const smtp::reply& reply,
+                          std::string_view command,
+                          const attempt_place& place,
+                          std::uint32_t attempts);
+    void expire(const schedule::delivery_item& item);
+    // After a change of `outstanding` or of an item: done, or the state to remember.
+    void settle(queued_message& message, std::uint32_t attempts, std::int64_t next_unix_ms);
+    void open(schedule::lane_id lane);
+    void look_up(connection& waiting, destination_entry& entry, const std::string& key);
+    void connect(connection& connection, const destination_entry& entry);
+    void wake(schedule::lane_id lane);
+    void drop(connection& connection);
+    void pump_body(connection& connection);
+    void start_reader(connection& connection);
+    void set_wake_timer();
+    [[nodiscard]] attempt_place place_of(const connection& connection) const;
+    [[nodiscard]] std::int64_t unix_ms_at(std::int64_t clock_ms) const;
+
+    relay::context& context_;
+    schedule::scheduler scheduler_;
+    deliver::client_settings client_settings_;
+    std::unordered_map<std::uint64_t, std::unique_ptr<queued_message>> messages_;
+    std::unordered_map<std::string, destination_entry> destinations_;
+    std::unordered_map<connection*, std::unique_ptr<connection>> connections_;
+    std::unordered_map<schedule::lane_id, std::vector<connection*>> parked_;
+    wake_timer wake_timer_;
+    std::int64_t wake_at_ms_ = -1;
+    bool stopping_ = false;
+};
+
+} // namespace ebbgate::relay

@@ -1,0 +1,318 @@
+#include "relay/shard.h"
+
+#include <algorithm>
+#include <unistd.h>
+#include <utility>
+
+namespace ebbgate::relay {
+
+namespace {
+
+constexpr std::uint64_t tick_ms = 200;
+constexpr std::uint64_t drain_ms_max = 20'000;
+
+std::int64_t monotonic_ns() {
+    timespec now{};
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1'000'000'000 + now.tv_nsec;
+}
+
+} // namespace
+
+shard::shard(const shared_parts& shared, std::uint32_t index) : shared_(shared), index_(index) {
+    tick_.owner = this;
+    tick_.on_expire = [](task::timer& timer) noexcept {
+        static_cast<tick_timer&>(timer).owner->arm_tick();
+    };
+}
+
+shard::~shard() = default;
+
+result<std::unique_ptr<shard>> shard::start(const shared_parts& shared,
+                                            std::uint32_t index,
+                                            spool::recovered_shard&& recovered,
+                                            std::vector<std::uint16_t>& ports) {
+    std::unique_ptr<shard> made(new shard(shared, index));
+    auto done = made->set_up(std::move(recovered), ports);
+    if (!done) {
+        return std::unexpected(std::move(done.error()));
+    }
+    return made;
+}
+
+result<void> shard::set_up(spool::recovered_shard&& recovered, std::vector<std::uint16_t>& ports) {
+    const config::server& server = shared_.server;
+    auto opened = task::reactor::open({});
+    if (!opened) {
+        return std::unexpected(std::move(opened.error()));
+    }
+    reactor_ = std::move(*opened);
+    device_ = std::make_unique<stage_spool::ring_device>(reactor_->io(), shared_.durable_by);
+    spool::writer_options options;
+    options.shard = index_;
+    options.segment_bytes = server.spool.segment_bytes;
+    options.inline_bytes_max = server.spool.inline_bytes_max;
+    options.free_bytes_reserve = server.spool.free_bytes_min;
+    writer_ = std::make_unique<spool::writer>(*device_, options, std::move(recovered.start));
+    if (auto done = prepare_first_segment(); !done) {
+        return done;
+    }
+    journal_ = std::make_unique<relay::journal>(
+        server.hostname, static_cast<std::uint32_t>(getpid()), shared_.events, shared_.text);
+    ids_ = std::make_unique<message::id_source>(static_cast<std::uint8_t>(index_),
+                                                recovered.highest_message_id);
+    // Hooks run in this order each turn: mail first, then the commit it waits for, then the wire.
+    reactor_->add_hook(*this);
+    flusher_ = std::make_unique<net::flusher>(*reactor_);
+    context_.reset(new relay::context{*reactor_,
+                                      *flusher_,
+                                      *device_,
+                                      *writer_,
+                                      *journal_,
+                                      *ids_,
+                                      shared_.workers,
+                                      shared_.credentials,
+                                      server,
+                                      shared_.policy,
+                                      nullptr,
+                                      nullptr,
+                                      server.limits.memory_bytes / 2 / shared_.shard_count,
+                                      {}});
+    auto client_tls = tls::context::for_client();
+    if (!client_tls) {
+        return std::unexpected(std::move(client_tls.error()));
+    }
+    context_->client_tls = *client_tls;
+    if (!server.tls.certificate.empty()) {
+        auto server_tls = tls::context::for_server(server.tls.certificate, server.tls.key);
+        if (!server_tls) {
+            return std::unexpected(std::move(server_tls.error()));
+        }
+        context_->server_tls = *server_tls;
+    }
+    outbound_ = std::make_unique<relay::outbound>(*context_);
+    for (const spool::recovered_message& message : recovered.live) {
+        outbound_->add_recovered(message);
+    }
+    for (const spool::recovered_message& message : recovered.damaged) {
+        journal_->note(reactor_->unix_us(),
+                       "qmgr",
+                       "the stored body of " + message::to_text(message.id) +
+                           " is damaged: it is not delivered");
+        writer_->mark_done(message.id, message.where);
+    }
+    for (std::size_t place = 0; place < server.listeners.size(); ++place) {
+        const config::listener& wanted = server.listeners[place];
+        auto made = std::make_unique<listening>();
+        made->owner = this;
+        made->settings.hostname = server.hostname;
+        made->settings.implicit_tls = wanted.kind == config::listener_kind::smtps;
+        made->settings.tls_available = context_->server_tls != nullptr;
+        auto bound = net::listener::open(
+            *reactor_, {config::to_text(wanted.listen.address), ports[place]}, *made);
+        if (!bound) {
+            return std::unexpected(std::move(bound.error()));
+        }
+        made->listener = std::move(*bound);
+        ports[place] = made->listener->port();
+        listeners_.push_back(std::move(made));
+    }
+    refresh_settings();
+    reactor_->timers().set(tick_, reactor_->now_ms() + tick_ms);
+    return {};
+}
+
+// Before the first message a segment must be there; made on this thread, nobody waits yet.
+result<void> shard::prepare_first_segment() {
+    while (writer_->wants_segment()) {
+        const spool::segment_order order = writer_->order_segment();
+        auto made = spool::prepare_segment(shared_.spool_folder, order);
+        if (!made) {
+            writer_->segment_failed(order, made.error().kind);
+            return std::unexpected(std::move(made.error()));
+        }
+        writer_->give_segment(*made);
+    }
+    return {};
+}
+
+void shard::refresh_settings() {
+    std::uint64_t largest = 0;
+    for (const policy::tenant& tenant : context_->policy->tenants()) {
+        largest = std::max(largest, tenant.limits.upload_bytes);
+    }
+    for (auto& one : listeners_) {
+        session::limits& limits = one->settings.limits;
+        if (largest > 0) {
+            limits.message_bytes_max = largest;
+        }
+        limits.errors_max = shared_.server.limits.max_errors_per_connection;
+        limits.messages_per_session_max = shared_.server.limits.max_messages_per_connection;
+    }
+}
+
+void shard::open_listeners() {
+    for (auto& one : listeners_) {
+        one->listener->start();
+    }
+}
+
+void shard::listening::on_accepted(int fd) noexcept {
+    auto* connection =
+        new inbound_connection(*owner->context_, *owner->outbound_, *owner, settings, fd);
+    connection->start();
+}
+
+bool shard::admit(inbound_connection& connection) {
+    connections_.insert(&connection);
+    std::uint32_t& from_address = per_address_[connection.address()];
+    ++from_address;
+    const config::connection_limits& limits = shared_.server.limits;
+    return !draining_ && connections_.size() <= limits.max_connections / shared_.shard_count + 1 &&
+           from_address <= limits.max_connections_per_ip;
+}
+
+void shard::gone(inbound_connection& connection) {
+    connections_.erase(&connection);
+    const auto found = per_address_.find(connection.address());
+    if (found != per_address_.end() && --found->second == 0) {
+        per_address_.erase(found);
+    }
+}
+
+void shard::set_policy(policy::snapshot_pointer policy) {
+    context_->policy = std::move(policy);
+    refresh_settings();
+    outbound_->policy_changed();
+}
+
+void shard::tend_spool() {
+    if (writer_->wants_segment()) {
+        auto order = std::make_shared<spool::segment_order>(writer_->order_segment());
+        auto made = std::make_shared<result<spool::prepared_segment>>();
+        ++orders_under_way_;
+        const bool queued = shared_.segment_worker.submit(
+            *reactor_,
+            [order, made, folder = &shared_.spool_folder] {
+                *made = spool::prepare_segment(*folder, *order);
+            },
+            [this, order, made] {
+                --orders_under_way_;
+                if (*made) {
+                    writer_->give_segment(**made);
+                } else {
+                    journal_->note(reactor_->unix_us(), "spool", made->error().detail);
+                    writer_->segment_failed(*order, made->error().kind);
+                }
+            });
+        if (!queued) {
+            --orders_under_way_;
+            writer_->segment_failed(*order, failure_kind::unavailable);
+        }
+    }
+    if (writer_->wants_body_file()) {
+        auto order = std::make_shared<spool::body_file_order>(writer_->order_body_file());
+        auto made = std::make_shared<result<spool::prepared_body_file>>();
+        ++orders_under_way_;
+        const bool queued = shared_.segment_worker.submit(
+            *reactor_,
+            [order, made, folder = &shared_.spool_folder] {
+                *made = spool::prepare_body_file(*folder, *order);
+            },
+            [this, order, made] {
+                --orders_under_way_;
+                if (*made) {
+                    writer_->give_body_file(**made);
+                } else {
+                    journal_->note(reactor_->unix_us(), "spool", made->error().detail);
+                    writer_->body_file_failed(*order);
+                }
+            });
+        if (!queued) {
+            --orders_under_way_;
+            writer_->body_file_failed(*order);
+        }
+    }
+    while (auto surplus = writer_->take_surplus()) {
+        (void)shared_.segment_worker.submit(
+            *reactor_,
+            [retired = *surplus, folder = &shared_.spool_folder] {
+                (void)spool::remove_segment(*folder, retired);
+            },
+            [] {});
+    }
+}
+
+bool shard::on_turn() noexcept {
+    (void)outbound_->on_turn();
+    if (!waiting_drafts_.empty()) {
+        std::vector<draft*> waiting;
+        waiting.swap(waiting_drafts_);
+        for (draft* one : waiting) {
+            one->body_file_may_be_free();
+        }
+    }
+    writer_->pump(monotonic_ns());
+    tend_spool();
+    arm_tick();
+    if (draining_ && (is_drained() || reactor_->now_ms() > drain_until_ms_)) {
+        journal_->flush();
+        reactor_->stop();
+    }
+    return false;
+}
+
+// The writer's deadlines are not on the wheel: a tick wakes the turn that pumps it.
+void shard::arm_tick() {
+    const std::int64_t due_ns = writer_->next_deadline_ns();
+    const auto longest = static_cast<std::int64_t>(tick_ms);
+    const std::int64_t wait_ms =
+        due_ns == INT64_MAX
+            ? longest
+            : std::clamp<std::int64_t>((due_ns - monotonic_ns()) / 1'000'000 + 1, 1, longest);
+    const std::uint64_t due_ms = reactor_->now_ms() + static_cast<std::uint64_t>(wait_ms);
+    if (!tick_.is_set() || due_ms < tick_.due_ms) {
+        reactor_->timers().set(tick_, due_ms);
+    }
+}
+
+void shard::drain() {
+    draining_ = true;
+    drain_until_ms_ = reactor_->now_ms() + drain_ms_max;
+    for (auto& one : listeners_) {
+        one->listener->stop();
+    }
+    const std::vector<inbound_connection*> open(connections_.begin(), connections_.end());
+    for (inbound_connection* connection : open) {
+        connection->shut_down();
+    }
+    outbound_->shut_down();
+}
+
+bool shard::is_drained() const {
+    return connections_.empty() && outbound_->connection_count() == 0 && writer_->idle() &&
+           device_->idle() && orders_under_way_ == 0;
+}
+
+void shard::run() {
+    reactor_->run();
+}
+
+shard_status shard::status() const {
+    shard_status status;
+    status.counters = context_->counters;
+    status.ring = reactor_->io().statistics();
+    status.features = reactor_->io().features();
+    status.spool = writer_->counters();
+    status.queue = outbound_->queue().total();
+    status.lanes = outbound_->queue().lane_count();
+    status.oldest_age_ms = outbound_->queue().oldest_age_ms(outbound_->clock_ms());
+    status.log_bytes = writer_->log_bytes();
+    status.intake_open = writer_->intake_open();
+    for (const auto& one : listeners_) {
+        status.accept_pauses += one->listener->pauses();
+    }
+    return status;
+}
+
+} // namespace ebbgate::relay

@@ -1,0 +1,135 @@
+// One shard: a thread, its ring, and everything that lives on it.
+//
+// Input   The spool as recovery left it, the configuration, the policy.
+// Output  Mail relayed; counts for `status`.
+// Owner   The thread that runs it. post() and fill() through the reactor are the only ways in.
+// Fails   start() says what could not be opened. Later failures are handled where they happen.
+// Bounds  The configuration's connection limits and memory.
+
+#pragma once
+
+#include "ebbgate/spool/posix_storage.h"
+#include "ebbgate/spool/recovery.h"
+
+#include "relay/inbound.h"
+#include "relay/outbound.h"
+#include "runtime/net/listener.h"
+#include "stage/spool/ring_device.h"
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+namespace ebbgate::relay {
+
+// What all shards share; outlives them.
+struct shared_parts {
+    const config::server& server;
+    policy::snapshot_pointer policy; // At the start; later ones come by shard::set_policy().
+    spool::posix_directory& spool_folder;
+    stage_spool::durable_by durable_by = stage_spool::durable_by::linked_sync;
+    shard::worker_pool& workers;
+    shard::worker_pool& segment_worker; // One thread: segments are made in the order asked for.
+    crypto::credential_cache& credentials;
+    outcome::log_file& events;
+    outcome::log_file& text;
+    std::uint32_t shard_count = 1;
+};
+
+struct shard_status {
+    relay_counters counters;
+    ring::counters ring;
+    ring::capabilities features;
+    spool::writer_counters spool;
+    schedule::counters queue;
+    std::uint64_t lanes = 0;
+    std::int64_t oldest_age_ms = 0;
+    std::uint64_t log_bytes = 0;
+    bool intake_open = true;
+    std::uint64_t accept_pauses = 0;
+};
+
+class shard final : public task::turn_hook, public connection_registry {
+public:
+    // Opens the ring and the listeners. `ports` holds the port of each configured listener: 0 on
+    // the first shard, which lets the kernel choose and writes the choice back.
+    [[nodiscard]] static result<std::unique_ptr<shard>> start(const shared_parts& shared,
+                                                              std::uint32_t index,
+                                                              spool::recovered_shard&& recovered,
+                                                              std::vector<std::uint16_t>& ports);
+    ~shard();
+
+    // Runs until drain() is through.
+    void run();
+
+    // From any thread.
+    void post(std::function<void()> work) { reactor_->post(std::move(work)); }
+
+    // The rest belongs to the shard's thread (use post).
+    void open_listeners();
+    void set_policy(policy::snapshot_pointer policy);
+
+    void set_tls(std::shared_ptr<tls::context> tls) { context_->server_tls = std::move(tls); }
+
+    void drain();
+    [[nodiscard]] shard_status status() const;
+
+    [[nodiscard]] relay::outbound& queue() noexcept { return *outbound_; }
+
+    bool on_turn() noexcept override;
+
+    // connection_registry
+    bool admit(inbound_connection& connection) override;
+    void gone(inbound_connection& connection) override;
+
+    void wait_for_body_file(draft& draft) override { waiting_drafts_.push_back(&draft); }
+
+    void forget(draft& draft) override { std::erase(waiting_drafts_, &draft); }
+
+private:
+    struct listening final : net::listener_observer {
+        shard* owner = nullptr;
+        session::settings settings;
+        std::unique_ptr<net::listener> listener;
+        void on_accepted(int fd) noexcept override;
+    };
+
+    struct tick_timer : task::timer {
+        shard* owner = nullptr;
+    };
+
+    shard(const shared_parts& shared, std::uint32_t index);
+
+    [[nodiscard]] result<void> set_up(spool::recovered_shard&& recovered,
+                                      std::vector<std::uint16_t>& ports);
+    [[nodiscard]] result<void> prepare_first_segment();
+    void refresh_settings();
+    void tend_spool();
+    void arm_tick();
+    [[nodiscard]] bool is_drained() const;
+
+    shared_parts shared_;
+    std::uint32_t index_;
+    std::unique_ptr<task::reactor> reactor_;
+    std::unique_ptr<stage_spool::ring_device> device_;
+    std::unique_ptr<spool::writer> writer_;
+    std::unique_ptr<relay::journal> journal_;
+    std::unique_ptr<message::id_source> ids_;
+    std::unique_ptr<relay::context> context_;
+    std::unique_ptr<net::flusher> flusher_;
+    std::unique_ptr<relay::outbound> outbound_;
+    std::vector<std::unique_ptr<listening>> listeners_;
+    std::unordered_set<inbound_connection*> connections_;
+    std::unordered_map<std::string, std::uint32_t> per_address_;
+    std::vector<draft*> waiting_drafts_;
+    tick_timer tick_;
+    std::uint64_t drain_until_ms_ = 0;
+    std::uint32_t orders_under_way_ = 0; // Of segments and body files.
+    bool draining_ = false;
+};
+
+} // namespace ebbgate::relay
