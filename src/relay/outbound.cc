@@ -396,19 +396,31 @@ void outbound::start_reader(connection& sending) {
         },
         &sending);
     sending.reading = true;
+    sending.block_due = false;
     sending.client->output()->write(sending.message->prefix);
     sending.reader->start(sending.message->envelope.id, sending.message->where);
 }
 
 void outbound::pump_body(connection& sending) {
-    while (sending.client->output() != nullptr && sending.client->output()->can_write()) {
-        if (!sending.reader->next()) {
-            sending.reading = true;
-            return;
+    // After next() said false, the event that came brought the block: it is not asked for again.
+    bool here = std::exchange(sending.block_due, false);
+    while (sending.client->output() != nullptr) {
+        if (!here) {
+            if (!sending.client->output()->can_write()) {
+                return; // on_room() goes on.
+            }
+            if (!sending.reader->next()) {
+                sending.reading = true;
+                sending.block_due = true;
+                return;
+            }
         }
+        here = false;
         const byte_view block = sending.reader->block();
         if (block.empty()) {
-            sending.reader.reset();
+            // Its own event may be what brought us here: it ends after this turn.
+            context_.reactor.post(
+                [ended = std::shared_ptr<spool::message_reader>(std::move(sending.reader))] {});
             sending.client->body_written();
             return;
         }

@@ -73,7 +73,8 @@ private:
         queued_message* message = nullptr; // In work.
         std::unique_ptr<spool::message_reader> reader;
         std::int64_t job_began_us = 0;
-        bool reading = false; // Waits for the disk.
+        bool reading = false;   // Waits for the disk.
+        bool block_due = false; // The event that it waits for brings a block.
     };
 
     struct destination_entry {

@@ -84,6 +84,7 @@ int main(int argc, char** argv) {
     std::string listen = "127.0.0.1:0";
     std::string ready_file;
     std::string json_file;
+    std::string ids_file;
     std::vector<std::string> rules;
     double seconds = 0;
     bool no_pipelining = false;
@@ -94,6 +95,7 @@ int main(int argc, char** argv) {
     app.add_option("--maildir", options.maildir, "write each message there");
     app.add_option("--ready-file", ready_file, "written with ADDRESS:PORT when listening");
     app.add_option("--json", json_file, "totals, kept up to date");
+    app.add_option("--ids", ids_file, "at the end, every Message-ID that came, one a line");
     app.add_option("--seconds", seconds, "stop after this time");
     app.add_flag("--no-pipelining", no_pipelining, "do not offer PIPELINING");
     CLI11_PARSE(app, argc, argv);
@@ -146,6 +148,12 @@ int main(int argc, char** argv) {
         }
         if (seconds > 0 && static_cast<double>(now_ms - begun_ms) > seconds * 1e3) {
             break;
+        }
+    }
+    if (!ids_file.empty()) {
+        std::ofstream out(ids_file);
+        for (const std::string& id : sink.totals().ids) {
+            out << id << "\n";
         }
     }
     const std::string totals = totals_json(sink);

@@ -234,6 +234,10 @@ private:
     void acknowledged() {
         load_.result_.latency_ms.push_back(static_cast<float>((now_seconds() - begun_) * 1e3));
         ++load_.result_.acknowledged;
+        if (std::FILE* ids = load_.options_.acknowledged_ids; ids != nullptr) {
+            fmt::print(ids, "<eb-{}-{}@source.test>\n", load_.options_.run, sequence_);
+            std::fflush(ids);
+        }
         ++sent_on_connection_;
         has_message_ = false;
         next_message();

@@ -14,6 +14,7 @@
 #include "runtime/tls/tls.h"
 
 #include <cstdint>
+#include <cstdio>
 #include <map>
 #include <memory>
 #include <string>
@@ -41,7 +42,8 @@ struct load_options {
     std::string run = "r";
     double rate_per_second = 0; // 0: as fast as it goes.
     double duration_seconds = 120;
-    std::vector<std::string> bodies; // Whole messages in wire form; empty: made by size.
+    std::FILE* acknowledged_ids = nullptr; // Each acknowledged Message-ID, written at once.
+    std::vector<std::string> bodies;       // Whole messages in wire form; empty: made by size.
 };
 
 struct load_result {

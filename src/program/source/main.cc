@@ -116,6 +116,7 @@ int main(int argc, char** argv) {
     std::string tls_name = "off";
     std::string password_file;
     std::string folder;
+    std::string ids_file;
     bool as_json = false;
     bool no_pipelining = false;
     app.add_option("--target", target, "HOST:PORT, an IP address")->required();
@@ -135,6 +136,7 @@ int main(int argc, char** argv) {
     app.add_option("--password-file", password_file, "file with the password");
     app.add_option("--sender", options.sender, "envelope sender");
     app.add_option("--run", options.run, "name of this run, in each Message-ID");
+    app.add_option("--acknowledged-ids", ids_file, "write each acknowledged Message-ID there");
     app.add_option("--rate", options.rate_per_second, "messages a second at most");
     app.add_option("--duration", options.duration_seconds, "seconds after which to stop");
     app.add_flag("--no-pipelining", no_pipelining, "wait for each reply");
@@ -172,6 +174,13 @@ int main(int argc, char** argv) {
     if (!folder.empty() && !read_folder(folder, options.bodies)) {
         fmt::print(stderr, "no messages in {}\n", folder);
         return 2;
+    }
+    if (!ids_file.empty()) {
+        options.acknowledged_ids = std::fopen(ids_file.c_str(), "ae");
+        if (options.acknowledged_ids == nullptr) {
+            fmt::print(stderr, "{} cannot be written\n", ids_file);
+            return 2;
+        }
     }
     rlimit files{};
     getrlimit(RLIMIT_NOFILE, &files);

@@ -1,0 +1,172 @@
+"""Starts the real programs on loopback ports for a test, and stops only what it started."""
+
+import base64
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import tempfile
+import time
+
+DAEMON = os.environ["EBBGATE_DAEMON"]
+CTL = os.environ["EBBGATE_CTL"]
+SOURCE = os.environ["EBBGATE_SOURCE"]
+SINK = os.environ["EBBGATE_SINK"]
+PASSWORD = "correct horse"
+
+
+def password_hash():
+    return subprocess.run(["openssl", "passwd", "-6", PASSWORD], capture_output=True, text=True,
+                          check=True).stdout.strip()
+
+
+class Sink:
+    def __init__(self, *options, port=0):
+        self.process = subprocess.Popen([SINK, "--listen", f"127.0.0.1:{port}", "--seconds", "300", *options],
+                                        stdout=subprocess.PIPE, text=True)
+        line = self.process.stdout.readline().split()
+        assert line[0] == "listening", line
+        self.port = int(line[1].rsplit(":", 1)[1])
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        out, _ = self.process.communicate(timeout=20)
+        return json.loads(out.splitlines()[-1])
+
+
+class Gateway:
+    """One gateway in a folder of its own; stop() and start() again keep the spool."""
+
+    def __init__(self, next_hop=None, server=None, policy=None, shards=2):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="ebbgate-e2e-"))
+        self.process = None
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+                        "-nodes", "-days", "2", "-subj", "/CN=gate.test", "-keyout", self.folder / "key.pem",
+                        "-out", self.folder / "cert.pem"], capture_output=True, check=True)
+        self.server = {
+            "hostname": "gate.test", "shards": shards, "data_dir": "data", "log_dir": "log", "policy": "policy.json",
+            "tls": {"certificate": "cert.pem", "key": "key.pem"},
+            "listeners": [{"name": "smtp", "kind": "smtp", "listen": "127.0.0.1:0"},
+                          {"name": "smtps", "kind": "smtps", "listen": "127.0.0.1:0"}],
+            "admin": {"socket": "admin.sock"}, "spool": {"segment_size": "8MiB"},
+        }
+        self.server.update(server or {})
+        self.policy = {
+            "routes": [{"match": "hold.test", "relay": "hold"}, {"match": "void.test", "relay": "discard"}],
+            "delivery": {"retry": {"first": "1s", "factor": 1, "max": "1s", "max_age": "1d"}},
+            "tenants": [{"name": "acme", "relay_hosts": ["127.0.0.0/8"],
+                         "accounts": [{"login": "mailer@acme.test", "password": password_hash()}]}],
+        }
+        if next_hop:
+            self.policy["routes"].append({"match": "*", "relay": f"127.0.0.1:{next_hop}"})
+        self.policy.update(policy or {})
+
+    def start(self):
+        (self.folder / "ebbgate.json").write_text(json.dumps(self.server))
+        (self.folder / "policy.json").write_text(json.dumps(self.policy))
+        self.errors = open(self.folder / "stderr.txt", "a")
+        self.process = subprocess.Popen([DAEMON, "--config", self.folder / "ebbgate.json"], stdout=subprocess.PIPE,
+                                        stderr=self.errors, text=True)
+        line = self.process.stdout.readline()
+        assert line == "ready\n", (line, (self.folder / "stderr.txt").read_text())
+        self.ports = {one["name"]: one["port"] for one in self.status()["listeners"]}
+        return self
+
+    def ctl(self, *command):
+        done = subprocess.run([CTL, "--socket", self.folder / "admin.sock", *command], capture_output=True, text=True,
+                              timeout=30, check=False)
+        return done.returncode, done.stdout, done.stderr
+
+    def status(self):
+        code, out, err = self.ctl("status", "--json")
+        assert code == 0, (out, err)
+        return json.loads(out)
+
+    def wait(self, claim, seconds=20):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            status = self.status()
+            if claim(status):
+                return status
+            time.sleep(0.05)
+        raise AssertionError(f"never came true: {status}")
+
+    def terminate(self):
+        self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(timeout=40)
+        self.process.stdout.close()
+        self.process = None
+        return code
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+        self.process = None
+
+    def events(self):
+        lines = (self.folder / "log/events.jsonl").read_text().splitlines()
+        return [json.loads(line) for line in lines]
+
+    def text_log(self):
+        return (self.folder / "log/mail.log").read_text()
+
+    def close(self):
+        if self.process:
+            self.kill()
+        self.errors.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Client:
+    """Bytes and lines of one SMTP connection: what smtplib hides."""
+
+    def __init__(self, port, implicit_tls=False, greet=True):
+        self.socket = socket.create_connection(("127.0.0.1", port), 10)
+        self.socket.settimeout(20)
+        if implicit_tls:
+            self.wrap()
+        self.buffer = b""
+        if greet:
+            assert self.reply().startswith("220 "), "no greeting"
+
+    def wrap(self):
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        self.socket = context.wrap_socket(self.socket)
+
+    def send(self, text):
+        self.socket.sendall(text if isinstance(text, bytes) else text.encode())
+
+    def reply(self):
+        """The next reply, its lines joined by LF; empty when the server closed."""
+        lines = []
+        while True:
+            while b"\r\n" not in self.buffer:
+                try:
+                    more = self.socket.recv(65536)
+                except ConnectionResetError:
+                    more = b""
+                if not more:
+                    return "\n".join(lines)
+                self.buffer += more
+            line, self.buffer = self.buffer.split(b"\r\n", 1)
+            lines.append(line.decode())
+            if line[3:4] != b"-":
+                return "\n".join(lines)
+
+    def say(self, line):
+        self.send(line + "\r\n")
+        return self.reply()
+
+    def closed(self):
+        return self.reply() == ""
+
+    def login(self, user="mailer@acme.test", password=PASSWORD):
+        token = base64.b64encode(f"\0{user}\0{password}".encode()).decode()
+        return self.say("AUTH PLAIN " + token)
