@@ -97,7 +97,7 @@ void draft::body_file_may_be_free() {
 }
 
 bool draft::is_blocked() const noexcept {
-    return spilled_ && pending_.size() > pending_bytes_max;
+    return spilled_ && waiting_bytes() > pending_bytes_max;
 }
 
 void draft::feed_large() {
@@ -109,12 +109,16 @@ void draft::feed_large() {
         return;
     }
     const bool was_blocked = is_blocked();
-    while (!pending_.empty()) {
-        const std::size_t taken = large_->append(pending_);
+    while (waiting_bytes() > 0) {
+        const std::size_t taken = large_->append(byte_view(pending_).substr(pending_at_));
         if (taken == 0) {
             break;
         }
-        pending_.erase(0, taken);
+        pending_at_ += taken;
+    }
+    if (waiting_bytes() == 0) {
+        pending_.clear();
+        pending_at_ = 0;
     }
     switch (large_->state()) {
     case spool::large_body_state::failed:
@@ -127,7 +131,7 @@ void draft::feed_large() {
         commit();
         return;
     case spool::large_body_state::streaming:
-        if (finished_ && pending_.empty()) {
+        if (finished_ && waiting_bytes() == 0) {
             large_->finish();
         }
         break;
@@ -205,6 +209,7 @@ void draft::settle(spool::append_status status, const spool::location& where) {
 void draft::fail_with(const smtp::reply& reply) {
     over_ = true;
     pending_.clear();
+    pending_at_ = 0;
     if (!finished_) {
         failure_ = reply;
         if (connection_ != nullptr) {

@@ -72,6 +72,10 @@ private:
     void release_hot();
     void maybe_delete();
 
+    [[nodiscard]] std::size_t waiting_bytes() const noexcept {
+        return pending_.size() - pending_at_;
+    }
+
     relay::context& context_;
     relay::outbound& outbound_;
     connection_registry& registry_;
@@ -81,7 +85,8 @@ private:
     std::string protocol_;
     std::string meta_;
     chunks body_;
-    std::string pending_; // Of a large body: not yet taken by the file.
+    std::string pending_; // Of a large body; from pending_at_ on not yet taken by the file.
+    std::size_t pending_at_ = 0;
     std::unique_ptr<spool::large_body> large_;
     std::uint32_t body_file_ = spool::no_body_file;
     request request_;
