@@ -71,6 +71,13 @@ void journal::after_line() {
     }
 }
 
+void journal::flush_if_due(std::uint64_t now_ms) {
+    if (has_lines() && now_ms >= flushed_ms_ + hold_ms) {
+        flushed_ms_ = now_ms;
+        flush();
+    }
+}
+
 void journal::flush() {
     if (!event_lines_.empty()) {
         event_file_.append(std::exchange(event_lines_, {}));

@@ -3,7 +3,8 @@
 // Input   The relay's own nouns.
 // Output  Lines gathered in two buffers, handed to the log files in blocks.
 // Owner   One a shard.
-// Bounds  block_bytes_max is handed over at once, anything else at the next turn's flush().
+// Bounds  block_bytes_max is handed over at once, anything else within hold_ms: each block costs a
+//         wake of the writing thread.
 
 #pragma once
 
@@ -45,6 +46,7 @@ struct attempt {
 class journal {
 public:
     static constexpr std::size_t block_bytes_max = 64 * kib;
+    static constexpr std::uint64_t hold_ms = 20;
 
     journal(std::string_view hostname,
             std::uint32_t pid,
@@ -77,7 +79,13 @@ public:
     void removed(std::int64_t unix_us, std::uint64_t id);
     void note(std::int64_t unix_us, std::string_view service, std::string_view text);
 
+    // Once a turn.
+    void flush_if_due(std::uint64_t now_ms);
     void flush();
+
+    [[nodiscard]] bool has_lines() const noexcept {
+        return !event_lines_.empty() || !text_lines_.empty();
+    }
 
 private:
     void after_line();
@@ -88,6 +96,7 @@ private:
     outcome::log_file& text_file_;
     std::string event_lines_;
     std::string text_lines_;
+    std::uint64_t flushed_ms_ = 0;
 };
 
 } // namespace ebbgate::relay

@@ -185,6 +185,15 @@ void outbound::enqueue(queued_message& message,
             break;
         }
     }
+    const bool goes_out = std::any_of(items.begin(), items.end(), [](const auto& item) {
+        return item.first->relay == policy::relay_kind::host;
+    });
+    if (!goes_out && message.hot) {
+        // Held: it may be long. The spool has it.
+        context_.counters.hot_bytes -= message.body.bytes();
+        message.body.clear();
+        message.hot = message.body_bytes == 0;
+    }
     --message.items;
     settle(message, attempts, not_before_unix_ms);
 }
@@ -222,7 +231,7 @@ void outbound::settle(queued_message& message, std::uint32_t attempts, std::int6
     }
     // Beyond this point the message is gone: its outcomes are in the log, its bytes may be reused.
     context_.writer.mark_done(message.envelope.id, message.where);
-    context_.counters.hot_bytes -= message.hot ? message.body.bytes() : 0;
+    context_.counters.hot_bytes -= message.body.bytes();
     ++context_.counters.messages_done;
     context_.journal.removed(context_.reactor.unix_us(), message.envelope.id);
     messages_.erase(message.envelope.id);
@@ -258,7 +267,6 @@ bool outbound::on_turn() noexcept {
         }
         set_wake_timer();
     }
-    context_.journal.flush();
     return false;
 }
 

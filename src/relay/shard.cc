@@ -254,6 +254,7 @@ bool shard::on_turn() noexcept {
     }
     writer_->pump(monotonic_ns());
     tend_spool();
+    journal_->flush_if_due(reactor_->now_ms());
     arm_tick();
     if (draining_ && (is_drained() || reactor_->now_ms() > drain_until_ms_)) {
         journal_->flush();
@@ -270,7 +271,10 @@ void shard::arm_tick() {
         due_ns == INT64_MAX
             ? longest
             : std::clamp<std::int64_t>((due_ns - monotonic_ns()) / 1'000'000 + 1, 1, longest);
-    const std::uint64_t due_ms = reactor_->now_ms() + static_cast<std::uint64_t>(wait_ms);
+    std::uint64_t due_ms = reactor_->now_ms() + static_cast<std::uint64_t>(wait_ms);
+    if (journal_->has_lines()) {
+        due_ms = std::min(due_ms, reactor_->now_ms() + relay::journal::hold_ms);
+    }
     if (!tick_.is_set() || due_ms < tick_.due_ms) {
         reactor_->timers().set(tick_, due_ms);
     }

@@ -98,8 +98,13 @@ result<void> ring::set_up_buffers(const options& options) {
     k.memory_bytes = std::size_t{options.buffer_count} * options.buffer_bytes;
     void* entries =
         mmap(nullptr, k.buffers_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    void* memory =
-        mmap(nullptr, k.memory_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    // Touched now, so that memory is what it will be, and no first message waits for a page.
+    void* memory = mmap(nullptr,
+                        k.memory_bytes,
+                        PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE,
+                        -1,
+                        0);
     if (entries == MAP_FAILED || memory == MAP_FAILED) {
         return fail(failure_kind::no_space, "no memory for receive buffers");
     }
