@@ -35,6 +35,9 @@ result<std::unique_ptr<reactor>> reactor::open(const ring::options& options) {
 
 reactor::~reactor() {
     ring_.reset();
+    for (posted* left = posts_.load(); left != nullptr;) {
+        const std::unique_ptr<posted> dropped(std::exchange(left, left->next));
+    }
     if (wake_fd_ >= 0) {
         close(wake_fd_);
     }
@@ -55,9 +58,8 @@ void reactor::arm_wake() noexcept {
 }
 
 void reactor::post(std::function<void()> work) {
-    {
-        const std::lock_guard hold(posts_lock_);
-        posts_.push_back(std::move(work));
+    auto* node = new posted{std::move(work), posts_.load(std::memory_order_relaxed)};
+    while (!posts_.compare_exchange_weak(node->next, node)) {
     }
     if (sleeping_.exchange(false)) {
         const std::uint64_t one = 1;
@@ -66,30 +68,34 @@ void reactor::post(std::function<void()> work) {
 }
 
 bool reactor::take_posts() {
-    std::vector<std::function<void()>> batch;
-    {
-        const std::lock_guard hold(posts_lock_);
-        batch.swap(posts_);
+    // Taken whole: no node is pushed back, so none is met twice by a racing push.
+    posted* newest = posts_.exchange(nullptr, std::memory_order_acquire);
+    posted* oldest = nullptr;
+    while (newest != nullptr) {
+        posted* next = std::exchange(newest->next, oldest);
+        oldest = std::exchange(newest, next);
     }
-    for (std::function<void()>& work : batch) {
-        work();
+    const bool any = oldest != nullptr;
+    while (oldest != nullptr) {
+        const std::unique_ptr<posted> first(std::exchange(oldest, oldest->next));
+        first->work();
     }
-    return !batch.empty();
+    return any;
 }
 
 void reactor::run_once(std::uint64_t wait_ms_max) {
     // What was posted may have changed what the caller waits for: no sleep after it.
     bool more = take_posts();
+    more = ready_.run() || more;
     for (turn_hook* hook : hooks_) {
         more = hook->on_turn() || more;
     }
-    std::uint64_t wait_ms = more ? 0 : wait_ms_max;
+    std::uint64_t wait_ms = more || !ready_.empty() ? 0 : wait_ms_max;
     if (wait_ms > 0) {
         wait_ms = std::min(wait_ms, timers_->next_delay_ms().value_or(wait_ms));
         sleeping_.store(true);
         // A post between take_posts() and here saw us awake and sent no wake: look once more.
-        const std::lock_guard hold(posts_lock_);
-        if (!posts_.empty()) {
+        if (posts_.load() != nullptr) {
             wait_ms = 0;
         }
     }
@@ -97,6 +103,18 @@ void reactor::run_once(std::uint64_t wait_ms_max) {
     sleeping_.store(false);
     read_clocks();
     timers_->advance(now_ms_);
+}
+
+void reactor::settle(std::uint64_t wait_ms_max) {
+    const std::uint64_t until_ms = now_ms_ + wait_ms_max;
+    for (;;) {
+        run_once(1);
+        // The read that waits for a wake stays.
+        if ((posts_.load() == nullptr && ready_.empty() && ring_->in_flight_count() <= 1) ||
+            now_ms_ >= until_ms) {
+            return;
+        }
+    }
 }
 
 void reactor::run() {
