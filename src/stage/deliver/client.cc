@@ -60,6 +60,7 @@ void client::on_connected(int fd) noexcept {
     peer_ = {};
     secure_ = false;
     step_ = step::greeting;
+    owed_replies_ = 1;
     arm(settings_.greeting_timeout_ms);
     stream_->start_input();
 }
@@ -68,8 +69,9 @@ void client::arm(std::uint64_t timeout_ms) {
     reactor_.timers().set(deadline_, reactor_.now_ms() + timeout_ms);
 }
 
-void client::say(byte_view text, step next, std::uint64_t timeout_ms) {
+void client::say(byte_view text, step next, std::uint64_t timeout_ms, std::size_t replies) {
     step_ = next;
+    owed_replies_ += replies;
     arm(timeout_ms);
     stream_->write(text);
 }
@@ -89,6 +91,8 @@ std::size_t client::on_input(byte_view bytes) noexcept {
             break;
         }
         if (read.complete) {
+            owed_replies_ -= owed_replies_ > 0 ? 1 : 0;
+            out_of_step_ = owed_replies_ == 0 && taken < bytes.size() && step_ != step::starttls;
             on_reply(parser_.take());
         }
     }
@@ -96,6 +100,11 @@ std::size_t client::on_input(byte_view bytes) noexcept {
 }
 
 void client::on_reply(const smtp::reply& reply) {
+    if (out_of_step_ && step_ != step::final_reply && step_ != step::quit) {
+        // Every later reply would be taken for the one before it.
+        give_up("more replies than commands, from: " + smtp::to_line(reply));
+        return;
+    }
     switch (step_) {
     case step::greeting:
         on_greeting(reply);
@@ -316,7 +325,22 @@ void client::send_envelope() {
         }
         text += "DATA\r\n";
     }
-    say(text, step::mail, settings_.command_timeout_ms);
+    say(text,
+        step::mail,
+        settings_.command_timeout_ms,
+        pipelined_ ? job_.recipients.size() + 2 : 1);
+}
+
+bool client::ends_the_connection(const smtp::reply& reply) {
+    const int kind = reply.code / 100;
+    if (reply.code == 421) {
+        give_up(smtp::to_line(reply)); // RFC 5321 3.8: it closes, whatever else it says.
+    } else if (kind != 2 && kind != 4 && kind != 5) {
+        give_up("nonsense reply: " + smtp::to_line(reply));
+    } else {
+        return false;
+    }
+    return true;
 }
 
 void client::set_outcome(std::size_t position, const smtp::reply& reply, const char* command) {
@@ -337,6 +361,9 @@ void client::fail_rest(const smtp::reply& reply, const char* command) {
 }
 
 void client::on_mail_reply(const smtp::reply& reply) {
+    if (ends_the_connection(reply)) {
+        return;
+    }
     mail_accepted_ = reply.code / 100 == 2;
     if (mail_accepted_) {
         step_ = step::rcpt;
@@ -355,6 +382,9 @@ void client::on_mail_reply(const smtp::reply& reply) {
 }
 
 void client::on_recipient_reply(const smtp::reply& reply) {
+    if (ends_the_connection(reply)) {
+        return;
+    }
     if (reply.code / 100 == 2) {
         accepted_[answered_] = mail_accepted_;
     } else if (mail_accepted_) {
@@ -381,11 +411,17 @@ void client::on_recipient_reply(const smtp::reply& reply) {
 
 void client::on_data_reply(const smtp::reply& reply) {
     const bool any = std::find(accepted_.begin(), accepted_.end(), true) != accepted_.end();
+    if (reply.code / 100 == 2) {
+        // Not delivered, and where it will stop to take what comes for message text nobody knows.
+        give_up("nonsense reply to DATA: " + smtp::to_line(reply));
+        return;
+    }
     if (reply.code != 354) {
-        // A 2xx here is nonsense: it must not count as delivered.
-        fail_rest(reply.code / 100 == 2 ? without_reply("nonsense reply to DATA") : reply, "DATA");
-        tell_outcomes();
-        say("RSET\r\n", step::reset, settings_.command_timeout_ms);
+        if (!ends_the_connection(reply)) {
+            fail_rest(reply, "DATA");
+            tell_outcomes();
+            say("RSET\r\n", step::reset, settings_.command_timeout_ms);
+        }
         return;
     }
     if (!any) {
@@ -424,7 +460,9 @@ void client::on_final_reply(const smtp::reply& reply) {
         }
     }
     tell_outcomes();
-    if (stream_ != nullptr) {
+    if (reply.code == 421 || out_of_step_) {
+        finish(false, "the destination ends the connection: " + smtp::to_line(reply));
+    } else if (stream_ != nullptr) {
         take_job();
     }
 }

@@ -169,8 +169,11 @@ private:
     void send_envelope();
     [[nodiscard]] std::string mail_line() const;
     [[nodiscard]] std::string recipient_line(std::size_t position) const;
-    void say(byte_view text, step next, std::uint64_t timeout_ms);
+    // `replies`: how many the text asks for.
+    void say(byte_view text, step next, std::uint64_t timeout_ms, std::size_t replies = 1);
     void arm(std::uint64_t timeout_ms);
+    // 421, or no reply that a command can have: given up.
+    [[nodiscard]] bool ends_the_connection(const smtp::reply& reply);
     void set_outcome(std::size_t position, const smtp::reply& reply, const char* command);
     void fail_rest(const smtp::reply& reply, const char* command);
     void tell_outcomes();
@@ -195,6 +198,7 @@ private:
     std::uint64_t begun_us_ = 0;
     std::uint64_t connection_us_ = 0;
     std::size_t answered_ = 0; // Recipients that have a reply.
+    std::size_t owed_replies_ = 0;
     std::uint32_t uses_ = 0;
     step step_ = step::connect;
     bool secure_ = false;
@@ -203,6 +207,7 @@ private:
     bool mail_accepted_ = false;
     bool pipelined_ = false;
     bool stopping_ = false;
+    bool out_of_step_ = false; // It replied to what nobody asked: the connection is of no use.
     bool plain_again_ = false; // A broken handshake: connect once more without TLS.
 };
 
