@@ -10,6 +10,7 @@ import socket
 import ssl
 import subprocess
 import tempfile
+import threading
 import time
 
 DAEMON = os.environ["EBBGATE_DAEMON"]
@@ -43,6 +44,7 @@ class Gateway:
 
     def __init__(self, next_hop=None, server=None, policy=None, shards=2):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="ebbgate-e2e-"))
+        self.errors = open(self.folder / "stderr.txt", "a")
         self.process = None
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
                         "-nodes", "-days", "2", "-subj", "/CN=gate.test", "-keyout", self.folder / "key.pem",
@@ -65,12 +67,11 @@ class Gateway:
             self.policy["routes"].append({"match": "*", "relay": f"127.0.0.1:{next_hop}"})
         self.policy.update(policy or {})
 
-    def start(self):
+    def start(self, **process_options):
         (self.folder / "ebbgate.json").write_text(json.dumps(self.server))
         (self.folder / "policy.json").write_text(json.dumps(self.policy))
-        self.errors = open(self.folder / "stderr.txt", "a")
         self.process = subprocess.Popen([DAEMON, "--config", self.folder / "ebbgate.json"], stdout=subprocess.PIPE,
-                                        stderr=self.errors, text=True)
+                                        stderr=self.errors, text=True, **process_options)
         line = self.process.stdout.readline()
         assert line == "ready\n", (line, (self.folder / "stderr.txt").read_text())
         self.ports = {one["name"]: one["port"] for one in self.status()["listeners"]}
@@ -170,3 +171,95 @@ class Client:
     def login(self, user="mailer@acme.test", password=PASSWORD):
         token = base64.b64encode(f"\0{user}\0{password}".encode()).decode()
         return self.say("AUTH PLAIN " + token)
+
+
+class Hop:
+    """A next hop in Python that misbehaves on purpose.
+
+    Each fault is (step, action) and spends one connection; later connections are served well. Steps: greeting, ehlo,
+    starttls, mail, rcpt, data, body, dot, quit. action(socket, reply) sends what it likes instead of the reply, and
+    returns True when the conversation goes on.
+    """
+
+    def __init__(self, *faults, tls=None, pipelining=True, port=0):
+        self.faults, self.tls, self.pipelining = list(faults), tls, pipelining
+        self.seen, self.accepted, self.clear, self.connections = [], [], 0, 0
+        self.listener = socket.create_server(("127.0.0.1", port), backlog=100)
+        self.port = self.listener.getsockname()[1]
+        self.open = []
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                plain, _ = self.listener.accept()
+            except OSError:
+                return
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            fault = self.faults.pop(0) if self.faults else (None, None)
+            self.connections += 1
+            self.open.append(plain)
+            threading.Thread(target=self.serve, args=(plain, fault), daemon=True).start()
+
+    def serve(self, plain, fault):
+        try:
+            self.converse(plain, fault)
+        except (OSError, ValueError):
+            pass
+        finally:
+            plain.close()
+
+    def converse(self, plain, fault):
+        secure = False
+
+        def answer(step, reply):
+            if fault[0] == step:
+                return fault[1](plain, reply.encode())
+            plain.sendall(reply.encode())
+            return True
+
+        lines = plain.makefile("rb")
+        go_on = answer("greeting", "220 hop.test ESMTP\r\n")
+        while go_on and (line := lines.readline()):
+            verb = line[:4].upper().strip()
+            if verb in (b"EHLO", b"HELO"):
+                offers = ["hop.test", "8BITMIME", "SIZE 100000000"]
+                offers += ["PIPELINING"] * self.pipelining + ["STARTTLS"] * (self.tls is not None and not secure)
+                go_on = answer("ehlo", "".join(f"250-{offer}\r\n" for offer in offers) + "250 HELP\r\n")
+            elif verb == b"STAR":
+                go_on = answer("starttls", "220 go ahead\r\n")
+                if go_on:
+                    plain = self.tls.wrap_socket(plain, server_side=True)
+                    lines, secure = plain.makefile("rb"), True
+            elif verb == b"DATA":
+                go_on = answer("data", "354 go ahead\r\n")
+                if not go_on:
+                    return
+                self.clear += not secure
+                if fault[0] == "body":
+                    lines.readline()
+                    if not fault[1](plain, b""):
+                        return
+                body = b""
+                while not body.endswith(b"\r\n.\r\n"):
+                    more = lines.readline()
+                    if not more:
+                        return
+                    body += more
+                self.seen.append(body)
+                if fault[0] != "dot":
+                    self.accepted.append(body)
+                go_on = answer("dot", "250 2.0.0 Ok: kept\r\n")
+            elif verb == b"QUIT":
+                answer("quit", "221 bye\r\n")
+                return
+            else:
+                go_on = answer(verb.decode().lower(), "250 2.1.0 Ok\r\n")
+
+    def close(self):
+        for one in [self.listener, *self.open]:  # Not only closed: a thread may wait in accept() or recv().
+            try:
+                one.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+        self.listener.close()
