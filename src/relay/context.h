@@ -38,7 +38,7 @@ struct relay_counters {
     std::uint64_t bounces = 0;
     std::uint64_t ambiguous = 0;
     std::uint64_t messages_done = 0;
-    std::uint64_t hot_bytes = 0; // Bodies kept in memory until they are delivered.
+    std::uint64_t hot_bytes = 0; // Bodies in memory: coming in, or kept until delivered.
 };
 
 struct context {
@@ -54,7 +54,8 @@ struct context {
     policy::snapshot_pointer policy;          // Swapped between messages.
     std::shared_ptr<tls::context> server_tls; // Null: no certificate.
     std::shared_ptr<tls::context> client_tls;
-    std::uint64_t hot_bytes_max = 0;
+    std::uint64_t hot_bytes_max = 0;    // Above: stored bodies are read back for delivery.
+    std::uint64_t memory_bytes_max = 0; // Above: 421 for new clients, 452 for what is coming in.
     relay_counters counters;
 };
 

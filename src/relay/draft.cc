@@ -47,6 +47,14 @@ void draft::append(byte_view wire) {
         return; // It has failed; the client is told at the end.
     }
     body_bytes_ += wire.size();
+    if (context_.counters.hot_bytes > context_.memory_bytes_max && !(spilled_ && hot_bytes_ == 0)) {
+        // The memory budget is used up: what would need more of it is refused, and the rest of it
+        // swallowed; everything else goes on.
+        body_.clear();
+        release_hot();
+        fail_with(smtp::reply_table::storage_full);
+        return;
+    }
     const bool keep = !spilled_ || hot_bytes_ > 0;
     if (keep) {
         body_.append(wire);

@@ -14,6 +14,10 @@ namespace ebbgate::relay {
 namespace {
 
 constexpr std::uint64_t handshake_timeout_ms = 60'000;
+// Replies that a client may leave unread before its commands wait, and how much input is looked at
+// between two looks at them.
+constexpr std::size_t unread_reply_bytes_max = 32 * kib;
+constexpr std::size_t input_slice_bytes = 4 * kib;
 
 // "Tue, 24 Nov 2026 07:52:10 +0000" (RFC 5322 section 3.3).
 std::string date_text(std::int64_t unix_seconds) {
@@ -63,7 +67,7 @@ inbound_connection::~inbound_connection() {
 void inbound_connection::start() {
     ++context_.counters.connections_total;
     ++context_.counters.connections_open;
-    admitted_ = registry_.admit(*this);
+    admission_ = registry_.admit(*this);
     context_.journal.connected(context_.reactor.unix_us(), address_);
     if (const policy::tenant* tenant = policy_->tenant_for_address(address_); tenant != nullptr) {
         tenant_found(*tenant);
@@ -118,12 +122,33 @@ void inbound_connection::arm_deadline() {
 }
 
 std::size_t inbound_connection::on_input(byte_view bytes) noexcept {
-    if (draft_ != nullptr && draft_->is_blocked()) {
-        return 0; // The disk is behind: the stream keeps it, and then holds the client.
+    std::size_t taken = 0;
+    while (taken < bytes.size()) {
+        // The disk is behind, or the client does not read: the stream keeps the rest, and then
+        // TCP holds the client.
+        if ((draft_ != nullptr && draft_->is_blocked()) ||
+            (stream_ != nullptr && stream_->output_bytes() > unread_reply_bytes_max)) {
+            break;
+        }
+        const byte_view slice = bytes.substr(taken, input_slice_bytes);
+        const std::size_t used = session_.feed(slice);
+        taken += used;
+        if (over_) {
+            return bytes.size();
+        }
+        if (used < slice.size()) {
+            break;
+        }
     }
-    const std::size_t taken = session_.feed(bytes);
     arm_deadline();
     return taken;
+}
+
+void inbound_connection::on_output_sent() noexcept {
+    // Nothing is kept for nearly every client; then this does nothing.
+    if (!over_ && stream_ != nullptr && stream_->has_kept_input()) {
+        stream_->resume_input();
+    }
 }
 
 void inbound_connection::on_closed(net::close_reason reason) noexcept {
@@ -257,11 +282,12 @@ void inbound_connection::login_checked(const login_check& check) {
 }
 
 std::optional<smtp::reply> inbound_connection::check_client() {
-    if (!admitted_) {
-        ++context_.counters.connections_refused;
-        return smtp::reply_table::too_many_connections;
+    if (admission_ == admission::granted) {
+        return std::nullopt;
     }
-    return std::nullopt;
+    ++context_.counters.connections_refused;
+    return admission_ == admission::too_many ? smtp::reply_table::too_many_connections
+                                             : smtp::reply_table::too_busy;
 }
 
 bool inbound_connection::may_relay() {

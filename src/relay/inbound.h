@@ -23,11 +23,13 @@ namespace ebbgate::relay {
 class outbound;
 class inbound_connection;
 
+enum class admission : std::uint8_t { granted, too_many, too_busy };
+
 // Knows the open connections, for drain and limits.
 class connection_registry {
 public:
-    // False: one too many; the connection then refuses with 421.
-    virtual bool admit(inbound_connection& connection) = 0;
+    // Not granted: the connection then refuses with 421.
+    virtual admission admit(inbound_connection& connection) = 0;
     virtual void gone(inbound_connection& connection) = 0;
     // Calls body_file_may_be_free() once a turn, until it has one.
     virtual void wait_for_body_file(draft& draft) = 0;
@@ -77,6 +79,7 @@ public:
     // net::stream_observer
     std::size_t on_input(byte_view bytes) noexcept override;
     void on_closed(net::close_reason reason) noexcept override;
+    void on_output_sent() noexcept override;
 
 private:
     struct deadline_timer : task::timer {
@@ -107,7 +110,7 @@ private:
     deadline_timer deadline_;
     std::uint64_t message_bytes_max_ = 0; // Of the tenant; 0: the listener's.
     std::uint32_t recipients_max_ = 0;
-    bool admitted_ = true;
+    admission admission_ = admission::granted;
     bool over_ = false;
 };
 

@@ -48,6 +48,10 @@ std::string look_up_blocking(const std::string& host) {
     return net::name_of(address).address;
 }
 
+smtp::reply damaged_reply() {
+    return smtp::reply(554, {5, 3, 0}, "The stored message is damaged");
+}
+
 deliver::tls_use tls_use_of(policy::tls_mode mode) {
     switch (mode) {
     case policy::tls_mode::off:
@@ -98,21 +102,21 @@ void outbound::add(std::unique_ptr<queued_message> message) {
     enqueue(added, 0, 0);
 }
 
-void outbound::add_recovered(const spool::recovered_message& recovered) {
+queued_message* outbound::restore(const spool::recovered_message& recovered,
+                                  delivery_state& state) {
     auto stored = spool::decode_meta(recovered.meta);
     if (!stored) {
         context_.journal.note(context_.reactor.unix_us(),
                               "qmgr",
                               "a stored message has an unreadable envelope: " +
                                   message::to_text(recovered.id));
-        return; // Kept in the spool for `spool export`; never delivered, never forgotten.
+        return nullptr; // Kept in the spool for `spool export`; never delivered, never forgotten.
     }
     auto message = std::make_unique<queued_message>();
     message->prefix = stored->prefix;
     message->envelope = std::move(stored->envelope);
     message->where = recovered.where;
     message->body_bytes = recovered.where.body_bytes;
-    delivery_state state;
     if (auto remembered = decode_state(recovered.state); remembered) {
         state = std::move(*remembered);
     } else {
@@ -123,7 +127,27 @@ void outbound::add_recovered(const spool::recovered_message& recovered) {
     message->outstanding = state.outstanding;
     queued_message& added = *message;
     messages_[added.envelope.id] = std::move(message);
-    enqueue(added, state.attempts, state.next_unix_ms);
+    return &added;
+}
+
+void outbound::add_recovered(const spool::recovered_message& recovered) {
+    delivery_state state;
+    if (queued_message* added = restore(recovered, state); added != nullptr) {
+        enqueue(*added, state.attempts, state.next_unix_ms);
+    }
+}
+
+void outbound::bounce_damaged(const spool::recovered_message& recovered) {
+    delivery_state state;
+    queued_message* added = restore(recovered, state);
+    if (added == nullptr) {
+        return;
+    }
+    state.outstanding.for_each([&](std::uint32_t index) {
+        finish_recipient(
+            *added, index, outcome::event_type::bounce, damaged_reply(), "", {}, state.attempts);
+    });
+    settle(*added, state.attempts, 0);
 }
 
 // Recipients of one destination make one item: one transaction carries them all.
@@ -397,6 +421,7 @@ void outbound::start_reader(connection& sending) {
             if (self.client == nullptr) {
                 self.owner->drop(self); // The connection went away while the disk was read.
             } else if (status != spool::read_status::ready) {
+                self.damaged = status == spool::read_status::damaged;
                 self.client->body_failed("the stored message cannot be read");
             } else {
                 self.owner->pump_body(self);
@@ -405,6 +430,7 @@ void outbound::start_reader(connection& sending) {
         &sending);
     sending.reading = true;
     sending.block_due = false;
+    sending.damaged = false;
     sending.client->output()->write(sending.message->prefix);
     sending.reader->start(sending.message->envelope.id, sending.message->where);
 }
@@ -484,6 +510,17 @@ void outbound::on_outcome(deliver::client& client,
             break;
         case deliver::attempt_result::transient:
         case deliver::attempt_result::ambiguous: {
+            if (used.damaged) {
+                used.item.recipients.remove(outcome.index);
+                finish_recipient(message,
+                                 outcome.index,
+                                 outcome::event_type::bounce,
+                                 damaged_reply(),
+                                 "",
+                                 place,
+                                 attempts);
+                break;
+            }
             const bool doubt = outcome.result == deliver::attempt_result::ambiguous;
             ++(doubt ? context_.counters.ambiguous : context_.counters.deferrals);
             context_.journal.attempted(

@@ -35,6 +35,8 @@ public:
     void add(std::unique_ptr<queued_message> message);
     // After a restart.
     void add_recovered(const spool::recovered_message& recovered);
+    // Its envelope is there, its body is not: its recipients bounce.
+    void bounce_damaged(const spool::recovered_message& recovered);
     void policy_changed();
 
     // Held messages, one or all, go where policy now says. Returns how many.
@@ -74,6 +76,7 @@ private:
         std::unique_ptr<spool::message_reader> reader;
         std::int64_t job_began_us = 0;
         bool reading = false;   // Waits for the disk.
+        bool damaged = false;   // The stored body is: the attempt's failure is for good.
         bool block_due = false; // The event that it waits for brings a block.
     };
 
@@ -87,6 +90,8 @@ private:
         outbound* owner = nullptr;
     };
 
+    // Among messages_, with the state it had; null: its envelope cannot be read.
+    queued_message* restore(const spool::recovered_message& recovered, delivery_state& state);
     void enqueue(queued_message& message, std::uint32_t attempts, std::int64_t not_before_unix_ms);
     void finish_recipient(queued_message& message,
                           std::uint32_t index,

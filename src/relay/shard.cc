@@ -1,5 +1,7 @@
 #include "relay/shard.h"
 
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <unistd.h>
 #include <utility>
@@ -10,11 +12,30 @@ namespace {
 
 constexpr std::uint64_t tick_ms = 200;
 constexpr std::uint64_t drain_ms_max = 20'000;
+constexpr std::uint64_t pause_note_ms = 60'000; // So often at most: a flapping limit is one fact.
+constexpr std::uint64_t measure_ms = 1'000;     // Free space of the disk.
+// Descriptors that clients cannot take: an eighth, for next hops, the spool, logs, the operator.
+constexpr std::uint64_t reserve_descriptors_min = 64;
+constexpr std::uint64_t reserve_descriptors_max = 4096;
+constexpr std::uint64_t reserve_part = 8;
 
 std::int64_t monotonic_ns() {
     timespec now{};
     clock_gettime(CLOCK_MONOTONIC, &now);
     return now.tv_sec * 1'000'000'000 + now.tv_nsec;
+}
+
+// How many clients one shard takes, by configuration and by RLIMIT_NOFILE.
+std::size_t connections_max_of(const config::connection_limits& limits, std::uint32_t shards) {
+    rlimit files{};
+    std::uint64_t possible = limits.max_connections;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur != RLIM_INFINITY) {
+        const std::uint64_t all = files.rlim_cur;
+        const std::uint64_t reserve =
+            std::clamp(all / reserve_part, reserve_descriptors_min, reserve_descriptors_max);
+        possible = std::min(possible, all > reserve ? all - reserve : 1);
+    }
+    return static_cast<std::size_t>(possible / shards + 1);
 }
 
 } // namespace
@@ -47,6 +68,7 @@ result<void> shard::set_up(spool::recovered_shard&& recovered, std::vector<std::
         return std::unexpected(std::move(opened.error()));
     }
     reactor_ = std::move(*opened);
+    connections_max_ = connections_max_of(server.limits, shared_.shard_count);
     device_ = std::make_unique<stage_spool::ring_device>(reactor_->io(), shared_.durable_by);
     spool::writer_options options;
     options.shard = index_;
@@ -77,6 +99,7 @@ result<void> shard::set_up(spool::recovered_shard&& recovered, std::vector<std::
                                       nullptr,
                                       nullptr,
                                       server.limits.memory_bytes / 2 / shared_.shard_count,
+                                      server.limits.memory_bytes / shared_.shard_count,
                                       {}});
     auto client_tls = tls::context::for_client();
     if (!client_tls) {
@@ -95,11 +118,7 @@ result<void> shard::set_up(spool::recovered_shard&& recovered, std::vector<std::
         outbound_->add_recovered(message);
     }
     for (const spool::recovered_message& message : recovered.damaged) {
-        journal_->note(reactor_->unix_us(),
-                       "qmgr",
-                       "the stored body of " + message::to_text(message.id) +
-                           " is damaged: it is not delivered");
-        writer_->mark_done(message.id, message.where);
+        outbound_->bounce_damaged(message);
     }
     for (std::size_t place = 0; place < server.listeners.size(); ++place) {
         const config::listener& wanted = server.listeners[place];
@@ -163,13 +182,16 @@ void shard::listening::on_accepted(int fd) noexcept {
     connection->start();
 }
 
-bool shard::admit(inbound_connection& connection) {
+admission shard::admit(inbound_connection& connection) {
     connections_.insert(&connection);
     std::uint32_t& from_address = per_address_[connection.address()];
     ++from_address;
-    const config::connection_limits& limits = shared_.server.limits;
-    return !draining_ && connections_.size() <= limits.max_connections / shared_.shard_count + 1 &&
-           from_address <= limits.max_connections_per_ip;
+    if (draining_ || connections_.size() > connections_max_ ||
+        context_->counters.hot_bytes > context_->memory_bytes_max) {
+        return admission::too_busy;
+    }
+    return from_address > shared_.server.limits.max_connections_per_ip ? admission::too_many
+                                                                       : admission::granted;
 }
 
 void shard::gone(inbound_connection& connection) {
@@ -243,6 +265,48 @@ void shard::tend_spool() {
     }
 }
 
+void shard::listening::on_pause() noexcept {
+    owner->note_accept_pause();
+}
+
+void shard::note_accept_pause() {
+    if (pause_noted_ms_ == 0 || reactor_->now_ms() >= pause_noted_ms_ + pause_note_ms) {
+        pause_noted_ms_ = reactor_->now_ms();
+        journal_->note(reactor_->unix_us(),
+                       "smtpd",
+                       "out of file descriptors: new connections wait until some are free again");
+    }
+}
+
+// Not only when a segment is made: below its reserve the intake is closed, so none is made, and
+// nobody would see that there is space again.
+void shard::measure_free_space() {
+    if (reactor_->now_ms() < measure_due_ms_) {
+        return;
+    }
+    measure_due_ms_ = reactor_->now_ms() + measure_ms;
+    auto free = std::make_shared<std::uint64_t>(0);
+    auto known = std::make_shared<bool>(false);
+    ++orders_under_way_;
+    const bool queued = shared_.segment_worker.submit(
+        *reactor_,
+        [free, known, folder = &shared_.spool_folder] {
+            if (const auto measured = folder->free_bytes(); measured) {
+                *free = *measured;
+                *known = true;
+            }
+        },
+        [this, free, known] {
+            --orders_under_way_;
+            if (*known) {
+                writer_->note_free_bytes(*free);
+            }
+        });
+    if (!queued) {
+        --orders_under_way_;
+    }
+}
+
 bool shard::on_turn() noexcept {
     (void)outbound_->on_turn();
     if (!waiting_drafts_.empty()) {
@@ -254,6 +318,9 @@ bool shard::on_turn() noexcept {
     }
     writer_->pump(monotonic_ns());
     tend_spool();
+    if (!draining_) {
+        measure_free_space();
+    }
     journal_->flush_if_due(reactor_->now_ms());
     arm_tick();
     if (draining_ && (is_drained() || reactor_->now_ms() > drain_until_ms_)) {
@@ -299,7 +366,9 @@ bool shard::is_drained() const {
 }
 
 void shard::run() {
+    constexpr std::uint64_t settle_ms_max = 1000;
     reactor_->run();
+    reactor_->settle(settle_ms_max);
 }
 
 shard_status shard::status() const {

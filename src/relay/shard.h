@@ -83,7 +83,7 @@ public:
     bool on_turn() noexcept override;
 
     // connection_registry
-    bool admit(inbound_connection& connection) override;
+    admission admit(inbound_connection& connection) override;
     void gone(inbound_connection& connection) override;
 
     void wait_for_body_file(draft& draft) override { waiting_drafts_.push_back(&draft); }
@@ -96,6 +96,7 @@ private:
         session::settings settings;
         std::unique_ptr<net::listener> listener;
         void on_accepted(int fd) noexcept override;
+        void on_pause() noexcept override;
     };
 
     struct tick_timer : task::timer {
@@ -109,6 +110,8 @@ private:
     [[nodiscard]] result<void> prepare_first_segment();
     void refresh_settings();
     void tend_spool();
+    void measure_free_space();
+    void note_accept_pause();
     void arm_tick();
     [[nodiscard]] bool is_drained() const;
 
@@ -128,6 +131,9 @@ private:
     std::vector<draft*> waiting_drafts_;
     tick_timer tick_;
     std::uint64_t drain_until_ms_ = 0;
+    std::uint64_t pause_noted_ms_ = 0; // 0: never.
+    std::uint64_t measure_due_ms_ = 0;
+    std::size_t connections_max_ = 0;
     std::uint32_t orders_under_way_ = 0; // Of segments and body files.
     bool draining_ = false;
 };

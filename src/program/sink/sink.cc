@@ -87,7 +87,7 @@ private:
     };
 
     void gone() {
-        sink_.reactor_.post([this] { sink_.sessions_.erase(this); });
+        sink_.reactor_.post([&sink = sink_, self = this] { sink.sessions_.erase(self); });
     }
 
     void leave(bool abruptly) {
@@ -213,7 +213,14 @@ private:
 sink::sink(task::reactor& reactor, sink_options options)
     : reactor_(reactor), flusher_(reactor), options_(std::move(options)) {}
 
-sink::~sink() = default;
+sink::~sink() {
+    constexpr std::uint64_t settle_ms_max = 1000;
+    if (listener_ != nullptr) {
+        listener_->stop();
+    }
+    sessions_.clear();
+    reactor_.settle(settle_ms_max);
+}
 
 result<std::uint16_t> sink::start() {
     if (!options_.maildir.empty()) {

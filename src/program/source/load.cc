@@ -58,6 +58,8 @@ public:
 
     [[nodiscard]] bool is_busy() const { return connecting_ || stream_ != nullptr; }
 
+    [[nodiscard]] bool is_connecting() const { return connecting_; }
+
     void nudge() {
         if (!is_busy() && !again_.is_set()) {
             connect();
@@ -328,7 +330,21 @@ load::load(task::reactor& reactor, load_options options, std::shared_ptr<tls::co
     }
 }
 
-load::~load() = default;
+load::~load() {
+    constexpr std::uint64_t settle_ms_max = 1000;
+    over_ = true;
+    const std::uint64_t until_ms = reactor_.now_ms() + settle_ms_max;
+    for (auto& one : sessions_) {
+        while (one->is_connecting() && reactor_.now_ms() < until_ms) {
+            reactor_.run_once(1);
+        }
+        if (one->is_connecting()) {
+            (void)one.release(); // The connector still points to it; the process ends anyway.
+        }
+    }
+    sessions_.clear();
+    reactor_.settle(settle_ms_max);
+}
 
 bool load::take(std::uint64_t& sequence) {
     if (over_) {

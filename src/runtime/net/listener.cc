@@ -142,6 +142,7 @@ void listener::on_accept(ring::operation& operation, std::int32_t result, std::u
         // Out of descriptors: the backlog waits, nothing spins.
         ++self.pauses_;
         self.reactor_.timers().set(self.pause_, self.reactor_.now_ms() + accept_pause_ms);
+        self.observer_.on_pause();
         return;
     }
     self.start(); // The peer gave up before we accepted, or the multishot ended.

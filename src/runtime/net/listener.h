@@ -37,6 +37,9 @@ public:
     // Owns the descriptor from here on.
     virtual void on_accepted(int fd) noexcept = 0;
 
+    // Out of descriptors: accepting rests for accept_pause_ms, as often as it takes. Optional.
+    virtual void on_pause() noexcept {}
+
 protected:
     ~listener_observer() = default;
 };

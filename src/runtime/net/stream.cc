@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <poll.h>
 #include <unistd.h>
 #include <utility>
 
@@ -115,7 +116,13 @@ void stream::start_input() {
     wants_input_ = true;
     if (!receive_.in_flight() && !torn_down_ && kept_.size() < input_kept_bytes_max) {
         reactor_.io().receive_multishot(receive_, fd_);
+        fresh_receive_ = true;
     }
+}
+
+bool stream::is_broken() const noexcept {
+    pollfd state{fd_, 0, 0};
+    return poll(&state, 1, 0) == 1 && (state.revents & POLLERR) != 0;
 }
 
 void stream::on_receive(ring::operation& operation,
@@ -127,8 +134,13 @@ void stream::on_receive(ring::operation& operation,
         return;
     }
     if (result > 0) {
+        // A reset that came, behind these bytes, before the receive was armed wakes it no second
+        // time: without this look the connection would stay until its deadline.
+        const bool broken = std::exchange(self.fresh_receive_, false) && self.is_broken();
         self.take_wire(self.reactor_.io().received(result, flags));
-        if (!self.torn_down_ && !self.receive_.in_flight()) {
+        if (broken && !self.torn_down_) {
+            self.fail_with(close_reason::reset);
+        } else if (!self.torn_down_ && !self.receive_.in_flight()) {
             self.start_input(); // The kernel ended the multishot (overflow, its own cap).
         } else if (self.torn_down_) {
             self.maybe_free();

@@ -88,6 +88,8 @@ public:
 
     [[nodiscard]] bool can_write() const noexcept { return output_bytes_ < output_high_bytes; }
 
+    [[nodiscard]] std::size_t output_bytes() const noexcept { return output_bytes_; }
+
     // Offers kept input again; call it after a state change that makes the observer able to go on.
     void resume_input();
     // No more calls of the observer. Output written so far is still sent, then the socket closes.
@@ -135,6 +137,7 @@ private:
     static void
     on_sent(ring::operation& operation, std::int32_t result, std::uint32_t flags) noexcept;
     void take_wire(byte_view wire) noexcept;
+    [[nodiscard]] bool is_broken() const noexcept;
     void mark_dirty();
     void flush() noexcept;
     void submit_send() noexcept;
@@ -155,6 +158,7 @@ private:
     std::size_t output_bytes_ = 0;
     int fd_;
     bool wants_input_ = false;
+    bool fresh_receive_ = false; // Armed, and nothing came by it yet.
     bool dirty_ = false;
     bool closing_ = false;   // Send what is there, then close.
     bool torn_down_ = false; // Operations are being given up.
