@@ -13,6 +13,7 @@
 #include "runtime/net/stream.h"
 #include "runtime/shard/worker_pool.h"
 #include "runtime/task/reactor.h"
+#include "runtime/task/scope.h"
 #include "runtime/tls/tls.h"
 #include "stage/policy/snapshot.h"
 #include "stage/session/settings.h"
@@ -48,7 +49,9 @@ struct context {
     spool::writer& writer;
     relay::journal& journal;
     message::id_source& ids;
-    shard::worker_pool& workers;           // Shared by all shards; any thread.
+    task::scope& flows;
+    shard::worker_pool& workers;           // Password checks. Shared by all shards; any thread.
+    shard::worker_pool& name_workers;      // Name look-ups, which may hang. Shared; any thread.
     crypto::credential_cache& credentials; // Shared by all shards; any thread.
     const config::server& server;
     policy::snapshot_pointer policy;          // Swapped between messages.

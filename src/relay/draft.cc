@@ -104,6 +104,13 @@ void draft::body_file_may_be_free() {
     feed_large();
 }
 
+void draft::body_file_failed(failure_kind why) {
+    if (large_ == nullptr && !over_) {
+        fail_with(why == failure_kind::no_space ? smtp::reply_table::storage_full
+                                                : smtp::reply_table::storage_failed);
+    }
+}
+
 bool draft::is_blocked() const noexcept {
     return spilled_ && waiting_bytes() > pending_bytes_max;
 }

@@ -11,6 +11,7 @@
 #pragma once
 
 #include "ebbgate/base/chunks.h"
+#include "ebbgate/base/result.h"
 #include "ebbgate/spool/large_body.h"
 #include "ebbgate/spool/writer.h"
 
@@ -50,6 +51,8 @@ public:
     // The connection is gone; the message goes on.
     void orphan() noexcept { connection_ = nullptr; }
 
+    // The one it waits for cannot be made: 452 or 451.
+    void body_file_failed(failure_kind why);
     // The registry's turn: tries again to get a body file.
     void body_file_may_be_free();
 

@@ -6,14 +6,11 @@
 #include <sys/random.h>
 
 #include <algorithm>
-#include <netdb.h>
 #include <utility>
 
 namespace ebbgate::relay {
 
 namespace {
-
-constexpr std::int64_t address_lifetime_ms = 60'000;
 
 schedule::settings settings_of(const policy::delivery_settings& delivery) {
     const auto ms = [](std::chrono::seconds time) { return std::int64_t{time.count()} * 1000; };
@@ -33,35 +30,8 @@ std::uint64_t random_seed() {
     return seed;
 }
 
-std::string look_up_blocking(const std::string& host) {
-    addrinfo hints{};
-    hints.ai_socktype = SOCK_STREAM;
-    addrinfo* found = nullptr;
-    if (getaddrinfo(host.c_str(), nullptr, &hints, &found) != 0 || found == nullptr) {
-        return {};
-    }
-    sockaddr_storage address{};
-    std::copy_n(reinterpret_cast<const char*>(found->ai_addr),
-                found->ai_addrlen,
-                reinterpret_cast<char*>(&address));
-    freeaddrinfo(found);
-    return net::name_of(address).address;
-}
-
 smtp::reply damaged_reply() {
     return smtp::reply(554, {5, 3, 0}, "The stored message is damaged");
-}
-
-deliver::tls_use tls_use_of(policy::tls_mode mode) {
-    switch (mode) {
-    case policy::tls_mode::off:
-        return deliver::tls_use::off;
-    case policy::tls_mode::opportunistic:
-        return deliver::tls_use::opportunistic;
-    case policy::tls_mode::required:
-        return deliver::tls_use::required;
-    }
-    return deliver::tls_use::required;
 }
 
 } // namespace
@@ -86,6 +56,16 @@ void outbound::policy_changed() {
     client_settings_.messages_max = delivery.messages_per_connection;
     client_settings_.idle_timeout_ms =
         static_cast<std::uint64_t>(delivery.idle_timeout.count()) * 1000;
+    for (const std::uint64_t id : std::exchange(unrouted_, {})) {
+        if (const auto item = scheduler_.release(id); item) {
+            (void)place_again(*item, held_routes::hold);
+        }
+    }
+}
+
+queued_message* outbound::find(std::uint64_t message_id) noexcept {
+    const auto found = messages_.find(message_id);
+    return found == messages_.end() ? nullptr : found->second.get();
 }
 
 std::int64_t outbound::clock_ms() const noexcept {
@@ -125,6 +105,7 @@ queued_message* outbound::restore(const spool::recovered_message& recovered,
         }
     }
     message->outstanding = state.outstanding;
+    message->state = recovered.state;
     queued_message& added = *message;
     messages_[added.envelope.id] = std::move(message);
     return &added;
@@ -150,78 +131,6 @@ void outbound::bounce_damaged(const spool::recovered_message& recovered) {
     settle(*added, state.attempts, 0);
 }
 
-// Recipients of one destination make one item: one transaction carries them all.
-void outbound::enqueue(queued_message& message,
-                       std::uint32_t attempts,
-                       std::int64_t not_before_unix_ms) {
-    const std::int64_t now_ms = clock_ms();
-    const std::int64_t now_unix_ms = context_.reactor.unix_us() / 1000;
-    std::vector<std::pair<const policy::route*, schedule::delivery_item>> items;
-    std::vector<std::uint32_t> unroutable;
-    message.outstanding.for_each([&](std::uint32_t index) {
-        const std::string& address = message.envelope.recipients[index].address;
-        const std::size_t at = address.rfind('@');
-        const policy::route* route =
-            at == std::string::npos
-                ? nullptr
-                : context_.policy->route_for(std::string_view(address).substr(at + 1));
-        if (route == nullptr) {
-            unroutable.push_back(index);
-            return;
-        }
-        auto place = std::find_if(items.begin(), items.end(), [&](const auto& item) {
-            return item.first->destination == route->destination;
-        });
-        if (place == items.end()) {
-            place = items.emplace(items.end(), route, schedule::delivery_item{});
-        }
-        place->second.recipients.add(index);
-    });
-    ++message.items; // Keeps the message until all of it is looked at.
-    for (const std::uint32_t index : unroutable) {
-        const smtp::reply reply(550, {5, 4, 4}, "No route to this domain");
-        finish_recipient(message, index, outcome::event_type::bounce, reply, "", {}, attempts);
-    }
-    for (auto& [route, item] : items) {
-        item.message_id = message.envelope.id;
-        item.arrived_ms =
-            now_ms - std::max<std::int64_t>(0, now_unix_ms - message.envelope.received_unix_ms);
-        item.not_before_ms =
-            not_before_unix_ms == 0 ? 0 : now_ms + (not_before_unix_ms - now_unix_ms);
-        item.attempts = static_cast<std::uint16_t>(std::min<std::uint32_t>(attempts, 65535));
-        item.size_kib = static_cast<std::uint32_t>(message.bytes() / kib + 1);
-        switch (route->relay) {
-        case policy::relay_kind::discard: {
-            const smtp::reply reply(250, {2, 0, 0}, "Discarded by route");
-            item.recipients.for_each([&](std::uint32_t index) {
-                finish_recipient(message, index, outcome::event_type::delivery, reply, "", {}, 1);
-            });
-            break;
-        }
-        case policy::relay_kind::hold:
-            ++message.items;
-            scheduler_.hold(item);
-            break;
-        case policy::relay_kind::host:
-            ++message.items;
-            destinations_.try_emplace(route->destination, destination_entry{*route, {}, 0});
-            (void)scheduler_.add(item, route->destination, now_ms);
-            break;
-        }
-    }
-    const bool goes_out = std::any_of(items.begin(), items.end(), [](const auto& item) {
-        return item.first->relay == policy::relay_kind::host;
-    });
-    if (!goes_out && message.hot) {
-        // Held: it may be long. The spool has it.
-        context_.counters.hot_bytes -= message.body.bytes();
-        message.body.clear();
-        message.hot = message.body_bytes == 0;
-    }
-    --message.items;
-    settle(message, attempts, not_before_unix_ms);
-}
-
 void outbound::finish_recipient(queued_message& message,
                                 std::uint32_t index,
                                 outcome::event_type type,
@@ -244,9 +153,10 @@ void outbound::finish_recipient(queued_message& message,
 
 void outbound::settle(queued_message& message, std::uint32_t attempts, std::int64_t next_unix_ms) {
     if (!message.outstanding.empty()) {
-        if (attempts > 0) {
-            context_.writer.note_state(message.envelope.id,
-                                       encode_state({attempts, next_unix_ms, message.outstanding}));
+        // Also without an attempt, when some recipients have ended: they must not end twice.
+        if (attempts > 0 || message.outstanding.count() < message.envelope.recipients.size()) {
+            message.state = encode_state({attempts, next_unix_ms, message.outstanding});
+            context_.writer.note_state(message.envelope.id, message.state);
         }
         return;
     }
@@ -255,6 +165,7 @@ void outbound::settle(queued_message& message, std::uint32_t attempts, std::int6
     }
     // Beyond this point the message is gone: its outcomes are in the log, its bytes may be reused.
     context_.writer.mark_done(message.envelope.id, message.where);
+    unrouted_.erase(message.envelope.id);
     context_.counters.hot_bytes -= message.body.bytes();
     ++context_.counters.messages_done;
     context_.journal.removed(context_.reactor.unix_us(), message.envelope.id);
@@ -308,64 +219,6 @@ void outbound::set_wake_timer() {
     }
 }
 
-void outbound::open(schedule::lane_id lane) {
-    auto made = std::make_unique<connection>();
-    connection& opened = *made;
-    opened.owner = this;
-    opened.permit.lane = lane;
-    connections_.emplace(&opened, std::move(made));
-    const std::string key(scheduler_.destination(lane));
-    destination_entry& entry = destinations_.at(key);
-    if (entry.route.host.literal) {
-        entry.address = config::to_text(*entry.route.host.literal);
-        connect(opened, entry);
-    } else if (!entry.address.empty() && entry.address_until_ms > clock_ms()) {
-        connect(opened, entry);
-    } else {
-        look_up(opened, entry, key);
-    }
-}
-
-void outbound::look_up(connection& waiting, destination_entry& entry, const std::string& key) {
-    auto address = std::make_shared<std::string>();
-    connection* who = &waiting;
-    const bool queued = context_.workers.submit(
-        context_.reactor,
-        [address, host = entry.route.host.host] { *address = look_up_blocking(host); },
-        [this, who, address, key] {
-            destination_entry& known = destinations_.at(key);
-            if (address->empty()) {
-                (void)scheduler_.refused(who->permit, clock_ms());
-                scheduler_.close(who->permit);
-                connections_.erase(who);
-                return;
-            }
-            known.address = *address;
-            known.address_until_ms = clock_ms() + address_lifetime_ms;
-            connect(*who, known);
-        });
-    if (!queued) {
-        (void)scheduler_.refused(waiting.permit, clock_ms());
-        scheduler_.close(waiting.permit);
-        connections_.erase(who);
-    }
-}
-
-void outbound::connect(connection& opened, const destination_entry& entry) {
-    deliver::destination where;
-    where.address = {entry.address, entry.route.host.port};
-    where.host = entry.route.host.host;
-    where.tls = tls_use_of(entry.route.tls);
-    opened.client = new deliver::client(context_.reactor,
-                                        context_.flusher,
-                                        client_settings_,
-                                        context_.client_tls,
-                                        std::move(where),
-                                        *this);
-    opened.client->context = &opened;
-    opened.client->start();
-}
-
 void outbound::wake(schedule::lane_id lane) {
     std::vector<connection*>& idle = parked_[lane];
     EBBGATE_ASSERT(!idle.empty());
@@ -383,7 +236,7 @@ void outbound::on_ready(deliver::client& client) {
 
 bool outbound::next_job(deliver::client& client, deliver::job& next) {
     connection& asking = *static_cast<connection*>(client.context);
-    auto item = scheduler_.take_next(asking.permit, clock_ms());
+    auto item = stopping_ ? std::nullopt : scheduler_.take_next(asking.permit, clock_ms());
     if (!item) {
         scheduler_.park(asking.permit);
         parked_[asking.permit.lane].push_back(&asking);
@@ -560,6 +413,15 @@ void outbound::on_closed(deliver::client& client, bool before_ready, const std::
                               "connect to " + client.where().host + "[" +
                                   client.where().address.address +
                                   "]:" + std::to_string(client.where().address.port) + ": " + why);
+        // The next connection tries the host's next address; after the last they are looked up
+        // anew.
+        destination_entry& entry =
+            destinations_.at(std::string(scheduler_.destination(ended.permit.lane)));
+        if (entry.next_address < entry.addresses.size() &&
+            entry.addresses[entry.next_address] == client.where().address.address &&
+            ++entry.next_address == entry.addresses.size()) {
+            entry.addresses.clear();
+        }
         (void)scheduler_.refused(ended.permit, clock_ms());
     }
     ended.client = nullptr;

@@ -13,6 +13,7 @@
 
 #include "relay/context.h"
 #include "relay/queued_message.h"
+#include "runtime/task/flow.h"
 #include "stage/deliver/client.h"
 #include "stage/schedule/scheduler.h"
 
@@ -21,6 +22,7 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 namespace ebbgate::relay {
@@ -39,13 +41,17 @@ public:
     void bounce_damaged(const spool::recovered_message& recovered);
     void policy_changed();
 
-    // Held messages, one or all, go where policy now says. Returns how many.
+    // Held messages, one or all, go by the first route that matches and does not hold; what has
+    // none stays. Returns how many left.
     std::size_t release(std::optional<std::uint64_t> message_id);
     // Deferred messages are tried now.
     std::size_t flush();
 
     // Ends connections after their running message.
     void shut_down();
+
+    // Null: it has ended.
+    [[nodiscard]] queued_message* find(std::uint64_t message_id) noexcept;
 
     [[nodiscard]] std::size_t connection_count() const noexcept { return connections_.size(); }
 
@@ -82,9 +88,13 @@ private:
 
     struct destination_entry {
         policy::route route;
-        std::string address; // Looked up; empty: not yet.
-        std::int64_t address_until_ms = 0;
+        std::vector<std::string> addresses; // Of the host, in the resolver's order.
+        std::size_t next_address = 0;       // The one that was not refused.
+        std::int64_t addresses_until_ms = 0;
+        std::vector<connection*> waiting; // For the look-up under way.
     };
+
+    enum class held_routes : std::uint8_t { hold, pass };
 
     struct wake_timer : task::timer {
         outbound* owner = nullptr;
@@ -93,6 +103,15 @@ private:
     // Among messages_, with the state it had; null: its envelope cannot be read.
     queued_message* restore(const spool::recovered_message& recovered, delivery_state& state);
     void enqueue(queued_message& message, std::uint32_t attempts, std::int64_t not_before_unix_ms);
+    // Gives the recipients to lanes, to the hold, or ends them, as the routes say. True: some of
+    // them left for a lane.
+    bool place(queued_message& message,
+               const schedule::recipient_set& recipients,
+               std::uint32_t attempts,
+               std::int64_t not_before_unix_ms,
+               held_routes held);
+    bool place_again(const schedule::delivery_item& item, held_routes held);
+    [[nodiscard]] const policy::route* route_of(std::string_view address, held_routes held) const;
     void finish_recipient(queued_message& message,
                           std::uint32_t index,
                           outcome::event_type type,
@@ -104,7 +123,7 @@ private:
     // After a change of `outstanding` or of an item: done, or the state to remember.
     void settle(queued_message& message, std::uint32_t attempts, std::int64_t next_unix_ms);
     void open(schedule::lane_id lane);
-    void look_up(connection& waiting, destination_entry& entry, const std::string& key);
+    task::flow<> look_up(std::string key);
     void connect(connection& connection, const destination_entry& entry);
     void wake(schedule::lane_id lane);
     void drop(connection& connection);
@@ -121,6 +140,7 @@ private:
     std::unordered_map<std::string, destination_entry> destinations_;
     std::unordered_map<connection*, std::unique_ptr<connection>> connections_;
     std::unordered_map<schedule::lane_id, std::vector<connection*>> parked_;
+    std::unordered_set<std::uint64_t> unrouted_; // Held because no route matched.
     wake_timer wake_timer_;
     std::int64_t wake_at_ms_ = -1;
     bool stopping_ = false;

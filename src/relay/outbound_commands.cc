@@ -2,37 +2,21 @@
 
 #include "relay/outbound.h"
 
+#include <utility>
+
 namespace ebbgate::relay {
 
 std::size_t outbound::release(std::optional<std::uint64_t> message_id) {
-    std::size_t count = 0;
-    for (;;) {
-        auto item = message_id ? scheduler_.release(*message_id) : scheduler_.release_next();
-        const auto found = item ? messages_.find(item->message_id) : messages_.end();
-        if (found == messages_.end()) {
-            return count;
-        }
-        ++count;
-        // Where policy sends it now; a route that still holds would bring it back here for ever,
-        // so release() means: out by the first route that delivers.
-        const std::int64_t now_ms = clock_ms();
-        for (const policy::route& route : context_.policy->routes()) {
-            if (route.relay == policy::relay_kind::host) {
-                destinations_.try_emplace(route.destination, destination_entry{route, {}, 0});
-                item->not_before_ms = 0;
-                (void)scheduler_.add(*item, route.destination, now_ms);
-                item.reset();
-                break;
-            }
-        }
-        if (item) {
-            scheduler_.hold(*item); // There is nowhere to go.
-            return count - 1;
-        }
-        if (message_id) {
-            return count;
-        }
+    // All of them out first: what has nowhere to go is held again.
+    std::vector<schedule::delivery_item> released;
+    while (auto item = message_id ? scheduler_.release(*message_id) : scheduler_.release_next()) {
+        released.push_back(std::move(*item));
     }
+    std::size_t count = 0;
+    for (const schedule::delivery_item& item : released) {
+        count += place_again(item, held_routes::pass) ? 1 : 0;
+    }
+    return count;
 }
 
 std::size_t outbound::flush() {
@@ -49,6 +33,12 @@ std::size_t outbound::flush() {
 
 void outbound::shut_down() {
     stopping_ = true;
+    for (auto& [key, entry] : destinations_) {
+        for (connection* waiting : std::exchange(entry.waiting, {})) {
+            scheduler_.close(waiting->permit);
+            connections_.erase(waiting);
+        }
+    }
     std::vector<deliver::client*> open;
     for (const auto& [key, one] : connections_) {
         if (one->client != nullptr) {

@@ -26,7 +26,7 @@ struct queued_message {
     std::uint64_t body_bytes = 0;
     schedule::recipient_set outstanding;
     std::uint32_t items = 0; // Delivery items that the scheduler or a connection holds.
-    bool relocating = false;
+    std::string state;       // The latest that the spool was told; empty: none.
 
     [[nodiscard]] std::uint64_t bytes() const noexcept { return prefix.size() + body_bytes; }
 };

@@ -13,7 +13,6 @@ namespace {
 constexpr std::uint64_t tick_ms = 200;
 constexpr std::uint64_t drain_ms_max = 20'000;
 constexpr std::uint64_t pause_note_ms = 60'000; // So often at most: a flapping limit is one fact.
-constexpr std::uint64_t measure_ms = 1'000;     // Free space of the disk.
 // Descriptors that clients cannot take: an eighth, for next hops, the spool, logs, the operator.
 constexpr std::uint64_t reserve_descriptors_min = 64;
 constexpr std::uint64_t reserve_descriptors_max = 4096;
@@ -76,9 +75,6 @@ result<void> shard::set_up(spool::recovered_shard&& recovered, std::vector<std::
     options.inline_bytes_max = server.spool.inline_bytes_max;
     options.free_bytes_reserve = server.spool.free_bytes_min;
     writer_ = std::make_unique<spool::writer>(*device_, options, std::move(recovered.start));
-    if (auto done = prepare_first_segment(); !done) {
-        return done;
-    }
     journal_ = std::make_unique<relay::journal>(
         server.hostname, static_cast<std::uint32_t>(getpid()), shared_.events, shared_.text);
     ids_ = std::make_unique<message::id_source>(static_cast<std::uint8_t>(index_),
@@ -86,13 +82,16 @@ result<void> shard::set_up(spool::recovered_shard&& recovered, std::vector<std::
     // Hooks run in this order each turn: mail first, then the commit it waits for, then the wire.
     reactor_->add_hook(*this);
     flusher_ = std::make_unique<net::flusher>(*reactor_);
+    flows_ = std::make_unique<task::scope>(*reactor_);
     context_.reset(new relay::context{*reactor_,
                                       *flusher_,
                                       *device_,
                                       *writer_,
                                       *journal_,
                                       *ids_,
+                                      *flows_,
                                       shared_.workers,
+                                      shared_.name_workers,
                                       shared_.credentials,
                                       server,
                                       shared_.policy,
@@ -101,6 +100,11 @@ result<void> shard::set_up(spool::recovered_shard&& recovered, std::vector<std::
                                       server.limits.memory_bytes / 2 / shared_.shard_count,
                                       server.limits.memory_bytes / shared_.shard_count,
                                       {}});
+    upkeep_ = std::make_unique<spool_upkeep>(
+        *context_, shared_.segment_worker, shared_.spool_folder, *this);
+    if (auto done = upkeep_->make_first_segment(); !done) {
+        return done;
+    }
     auto client_tls = tls::context::for_client();
     if (!client_tls) {
         return std::unexpected(std::move(client_tls.error()));
@@ -114,6 +118,7 @@ result<void> shard::set_up(spool::recovered_shard&& recovered, std::vector<std::
         context_->server_tls = *server_tls;
     }
     outbound_ = std::make_unique<relay::outbound>(*context_);
+    relocation_ = std::make_unique<relay::relocation>(*context_, *outbound_);
     for (const spool::recovered_message& message : recovered.live) {
         outbound_->add_recovered(message);
     }
@@ -141,20 +146,6 @@ result<void> shard::set_up(spool::recovered_shard&& recovered, std::vector<std::
     return {};
 }
 
-// Before the first message a segment must be there; made on this thread, nobody waits yet.
-result<void> shard::prepare_first_segment() {
-    while (writer_->wants_segment()) {
-        const spool::segment_order order = writer_->order_segment();
-        auto made = spool::prepare_segment(shared_.spool_folder, order);
-        if (!made) {
-            writer_->segment_failed(order, made.error().kind);
-            return std::unexpected(std::move(made.error()));
-        }
-        writer_->give_segment(*made);
-    }
-    return {};
-}
-
 void shard::refresh_settings() {
     std::uint64_t largest = 0;
     for (const policy::tenant& tenant : context_->policy->tenants()) {
@@ -170,7 +161,14 @@ void shard::refresh_settings() {
     }
 }
 
+void shard::body_file_failed(failure_kind why) {
+    for (draft* waiting : std::exchange(waiting_drafts_, {})) {
+        waiting->body_file_failed(why);
+    }
+}
+
 void shard::open_listeners() {
+    upkeep_->start();
     for (auto& one : listeners_) {
         one->listener->start();
     }
@@ -208,63 +206,6 @@ void shard::set_policy(policy::snapshot_pointer policy) {
     outbound_->policy_changed();
 }
 
-void shard::tend_spool() {
-    if (writer_->wants_segment()) {
-        auto order = std::make_shared<spool::segment_order>(writer_->order_segment());
-        auto made = std::make_shared<result<spool::prepared_segment>>();
-        ++orders_under_way_;
-        const bool queued = shared_.segment_worker.submit(
-            *reactor_,
-            [order, made, folder = &shared_.spool_folder] {
-                *made = spool::prepare_segment(*folder, *order);
-            },
-            [this, order, made] {
-                --orders_under_way_;
-                if (*made) {
-                    writer_->give_segment(**made);
-                } else {
-                    journal_->note(reactor_->unix_us(), "spool", made->error().detail);
-                    writer_->segment_failed(*order, made->error().kind);
-                }
-            });
-        if (!queued) {
-            --orders_under_way_;
-            writer_->segment_failed(*order, failure_kind::unavailable);
-        }
-    }
-    if (writer_->wants_body_file()) {
-        auto order = std::make_shared<spool::body_file_order>(writer_->order_body_file());
-        auto made = std::make_shared<result<spool::prepared_body_file>>();
-        ++orders_under_way_;
-        const bool queued = shared_.segment_worker.submit(
-            *reactor_,
-            [order, made, folder = &shared_.spool_folder] {
-                *made = spool::prepare_body_file(*folder, *order);
-            },
-            [this, order, made] {
-                --orders_under_way_;
-                if (*made) {
-                    writer_->give_body_file(**made);
-                } else {
-                    journal_->note(reactor_->unix_us(), "spool", made->error().detail);
-                    writer_->body_file_failed(*order);
-                }
-            });
-        if (!queued) {
-            --orders_under_way_;
-            writer_->body_file_failed(*order);
-        }
-    }
-    while (auto surplus = writer_->take_surplus()) {
-        (void)shared_.segment_worker.submit(
-            *reactor_,
-            [retired = *surplus, folder = &shared_.spool_folder] {
-                (void)spool::remove_segment(*folder, retired);
-            },
-            [] {});
-    }
-}
-
 void shard::listening::on_pause() noexcept {
     owner->note_accept_pause();
 }
@@ -278,35 +219,6 @@ void shard::note_accept_pause() {
     }
 }
 
-// Not only when a segment is made: below its reserve the intake is closed, so none is made, and
-// nobody would see that there is space again.
-void shard::measure_free_space() {
-    if (reactor_->now_ms() < measure_due_ms_) {
-        return;
-    }
-    measure_due_ms_ = reactor_->now_ms() + measure_ms;
-    auto free = std::make_shared<std::uint64_t>(0);
-    auto known = std::make_shared<bool>(false);
-    ++orders_under_way_;
-    const bool queued = shared_.segment_worker.submit(
-        *reactor_,
-        [free, known, folder = &shared_.spool_folder] {
-            if (const auto measured = folder->free_bytes(); measured) {
-                *free = *measured;
-                *known = true;
-            }
-        },
-        [this, free, known] {
-            --orders_under_way_;
-            if (*known) {
-                writer_->note_free_bytes(*free);
-            }
-        });
-    if (!queued) {
-        --orders_under_way_;
-    }
-}
-
 bool shard::on_turn() noexcept {
     (void)outbound_->on_turn();
     if (!waiting_drafts_.empty()) {
@@ -316,11 +228,9 @@ bool shard::on_turn() noexcept {
             one->body_file_may_be_free();
         }
     }
+    relocation_->on_turn();
     writer_->pump(monotonic_ns());
-    tend_spool();
-    if (!draining_) {
-        measure_free_space();
-    }
+    upkeep_->on_turn();
     journal_->flush_if_due(reactor_->now_ms());
     arm_tick();
     if (draining_ && (is_drained() || reactor_->now_ms() > drain_until_ms_)) {
@@ -358,11 +268,12 @@ void shard::drain() {
         connection->shut_down();
     }
     outbound_->shut_down();
+    flows_->stop();
 }
 
 bool shard::is_drained() const {
     return connections_.empty() && outbound_->connection_count() == 0 && writer_->idle() &&
-           device_->idle() && orders_under_way_ == 0;
+           device_->idle() && flows_->count() == 0;
 }
 
 void shard::run() {
@@ -381,6 +292,7 @@ shard_status shard::status() const {
     status.lanes = outbound_->queue().lane_count();
     status.oldest_age_ms = outbound_->queue().oldest_age_ms(outbound_->clock_ms());
     status.log_bytes = writer_->log_bytes();
+    status.relocated = relocation_->moved();
     status.intake_open = writer_->intake_open();
     for (const auto& one : listeners_) {
         status.accept_pauses += one->listener->pauses();

@@ -13,6 +13,8 @@
 
 #include "relay/inbound.h"
 #include "relay/outbound.h"
+#include "relay/relocation.h"
+#include "relay/spool_upkeep.h"
 #include "runtime/net/listener.h"
 #include "stage/spool/ring_device.h"
 
@@ -33,6 +35,7 @@ struct shared_parts {
     spool::posix_directory& spool_folder;
     stage_spool::durable_by durable_by = stage_spool::durable_by::linked_sync;
     shard::worker_pool& workers;
+    shard::worker_pool& name_workers;
     shard::worker_pool& segment_worker; // One thread: segments are made in the order asked for.
     crypto::credential_cache& credentials;
     outcome::log_file& events;
@@ -49,11 +52,12 @@ struct shard_status {
     std::uint64_t lanes = 0;
     std::int64_t oldest_age_ms = 0;
     std::uint64_t log_bytes = 0;
+    std::uint64_t relocated = 0; // Messages, since the start.
     bool intake_open = true;
     std::uint64_t accept_pauses = 0;
 };
 
-class shard final : public task::turn_hook, public connection_registry {
+class shard final : public task::turn_hook, public connection_registry, public body_file_waiters {
 public:
     // Opens the ring and the listeners. `ports` holds the port of each configured listener: 0 on
     // the first shard, which lets the kernel choose and writes the choice back.
@@ -90,6 +94,9 @@ public:
 
     void forget(draft& draft) override { std::erase(waiting_drafts_, &draft); }
 
+    // body_file_waiters
+    void body_file_failed(failure_kind why) override;
+
 private:
     struct listening final : net::listener_observer {
         shard* owner = nullptr;
@@ -107,10 +114,7 @@ private:
 
     [[nodiscard]] result<void> set_up(spool::recovered_shard&& recovered,
                                       std::vector<std::uint16_t>& ports);
-    [[nodiscard]] result<void> prepare_first_segment();
     void refresh_settings();
-    void tend_spool();
-    void measure_free_space();
     void note_accept_pause();
     void arm_tick();
     [[nodiscard]] bool is_drained() const;
@@ -122,9 +126,12 @@ private:
     std::unique_ptr<spool::writer> writer_;
     std::unique_ptr<relay::journal> journal_;
     std::unique_ptr<message::id_source> ids_;
+    std::unique_ptr<task::scope> flows_;
     std::unique_ptr<relay::context> context_;
     std::unique_ptr<net::flusher> flusher_;
     std::unique_ptr<relay::outbound> outbound_;
+    std::unique_ptr<spool_upkeep> upkeep_;
+    std::unique_ptr<relay::relocation> relocation_;
     std::vector<std::unique_ptr<listening>> listeners_;
     std::unordered_set<inbound_connection*> connections_;
     std::unordered_map<std::string, std::uint32_t> per_address_;
@@ -132,9 +139,7 @@ private:
     tick_timer tick_;
     std::uint64_t drain_until_ms_ = 0;
     std::uint64_t pause_noted_ms_ = 0; // 0: never.
-    std::uint64_t measure_due_ms_ = 0;
     std::size_t connections_max_ = 0;
-    std::uint32_t orders_under_way_ = 0; // Of segments and body files.
     bool draining_ = false;
 };
 

@@ -504,6 +504,19 @@ def endless(plain, reply):
     return False
 
 
+def once(action):
+    """As an action of a connection that is used again: the second time it does what is right."""
+    done = []
+
+    def act(plain, reply):
+        if done:
+            plain.sendall(reply)
+            return True
+        done.append(True)
+        return action(plain, reply)
+    return act
+
+
 FAULTS = {"close": closing, "reset": resetting, "421": saying(b"421 4.3.2 going down\r\n"),
           "421-open": saying(b"421 4.3.2 going down\r\n", go_on=True),
           "garbage": saying(b"\x00\xff\x1b[2J\x07 250 yes\r\n250"), "bare-lf": saying(b"250 yes\n250 yes\n"),
@@ -523,7 +536,7 @@ class RudeNextHops(Attacked):
     def test_every_fault_at_every_step_is_survived_and_the_mail_arrives(self):
         for pipelining in (True, False):
             cases = [(step, name) for step in STEPS for name in FAULTS]
-            hops = [self.hop((step, FAULTS[name]), pipelining=pipelining) for step, name in cases]
+            hops = [self.hop((step, once(FAULTS[name])), pipelining=pipelining) for step, name in cases]
             gateway = self.routed(hops)
             for number, case in enumerate(cases):
                 self.submit(gateway, f"b@c{number}.test", body=f"Subject: {case}\r\n\r\n{'x' * 2000}\r\n")
@@ -536,8 +549,10 @@ class RudeNextHops(Attacked):
             doubts = {event["recipient"] for event in gateway.events() if event["type"] == "Ambiguous"}
             for number, (case, hop) in enumerate(zip(cases, hops)):
                 with self.subTest(case=case, pipelining=pipelining):
-                    self.assertIn(len(hop.accepted), (0, 1) if case[0] == "dot" and case[1] in ("extra", "late-extra", "huge")
-                                  else (1,))
+                    # It lies: it took the text and said that it did not, or the other way round.
+                    lies = {"dot": ("extra", "late-extra", "huge", "terminal"),
+                            "body": ("421-open", "terminal", "huge", "extra", "late-extra")}.get(case[0], ())
+                    self.assertIn(len(hop.accepted), (0, 1, 2) if case[1] in lies else (1,))
                     self.assertIn(f"Subject: {case}".encode(), hop.seen[-1])
                     if case[0] == "dot" and case[1] in ("close", "reset", "garbage", "half", "bare-lf", "endless", "huge"):
                         self.assertIn(f"b@c{number}.test", doubts)

@@ -27,6 +27,7 @@ namespace {
 
 constexpr std::size_t credentials_max = 100'000;
 constexpr std::uint64_t credentials_lifetime_ms = 600'000;
+constexpr std::size_t look_ups_max = 1000; // One a destination at a time.
 constexpr std::size_t login_checks_max = 1000;
 
 std::int64_t monotonic_seconds() {
@@ -172,6 +173,7 @@ result<void> daemon::start() {
     }
     (void)crypto::hash_of_nobody(); // Made once, now: the first unknown login must not be slower.
     workers_ = std::make_unique<shard::worker_pool>(2, login_checks_max);
+    name_workers_ = std::make_unique<shard::worker_pool>(2, look_ups_max);
     segment_worker_ = std::make_unique<shard::worker_pool>(1, 10'000);
     stage_spool::durable_by durable_by = stage_spool::durable_by::linked_sync;
     switch (server_.spool.log_sync) {
@@ -189,6 +191,7 @@ result<void> daemon::start() {
                                           *spool_folder_,
                                           durable_by,
                                           *workers_,
+                                          *name_workers_,
                                           *segment_worker_,
                                           credentials_,
                                           *events_,

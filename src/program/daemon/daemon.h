@@ -54,6 +54,7 @@ private:
     std::unique_ptr<outcome::log_file> text_;
     crypto::credential_cache credentials_;
     std::unique_ptr<shard::worker_pool> workers_;
+    std::unique_ptr<shard::worker_pool> name_workers_;
     std::unique_ptr<shard::worker_pool> segment_worker_;
     std::unique_ptr<relay::shared_parts> shared_;
     std::vector<std::unique_ptr<relay::shard>> shards_;

@@ -22,10 +22,6 @@ struct scope::root {
     };
 };
 
-scope::~scope() {
-    EBBGATE_ASSERT(count_ == 0);
-}
-
 scope::root scope::drive(scope& owner, flow<> started) {
     {
         flow<> running = std::move(started);

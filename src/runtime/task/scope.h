@@ -1,6 +1,7 @@
 // The flows that belong to one owner: it starts them, can ask them to stop, and outlives them.
 //
-// Owner   One shard thread. The owner keeps the scope alive until count() is 0.
+// Owner   One shard thread. The owner keeps the scope alive until count() is 0, or
+//         the process ends: what then still waits is left as it is.
 // Bounds  None of its own: what starts flows limits them.
 
 #pragma once
@@ -20,7 +21,7 @@ class scope {
 public:
     explicit scope(task::reactor& reactor) : reactor_(reactor) {}
 
-    ~scope();
+    ~scope() = default;
     scope(const scope&) = delete;
     scope& operator=(const scope&) = delete;
 

@@ -76,6 +76,7 @@ void write_spool(json::writer& out, const daemon_facts& facts, const sum& total)
     out.key("bytes_written").number(total([](const auto& s) { return s.spool.bytes; }));
     out.key("failed_groups").number(total([](const auto& s) { return s.spool.failed_groups; }));
     out.key("log_bytes").number(total([](const auto& s) { return s.log_bytes; }));
+    out.key("relocated").number(total([](const auto& s) { return s.relocated; }));
     out.key("hot_bytes").number(total([](const auto& s) { return s.counters.hot_bytes; }));
     out.key("intake_open").boolean(total([](const auto& s) { return s.intake_open ? 0 : 1; }) == 0);
     out.end_object();

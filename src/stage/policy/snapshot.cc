@@ -1,5 +1,6 @@
 #include "stage/policy/snapshot.h"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <functional>
@@ -78,6 +79,33 @@ const route* snapshot::route_for(std::string_view domain) const noexcept {
         }
     }
     return first == no_route ? nullptr : &routes_[first];
+}
+
+const route* snapshot::route_past_hold_for(std::string_view domain) const noexcept {
+    if (domain.ends_with('.')) {
+        domain.remove_suffix(1);
+    }
+    const auto ends_with = [domain](std::string_view end) {
+        const auto lower = [](char c) {
+            return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+        };
+        return domain.size() >= end.size() &&
+               std::equal(end.begin(),
+                          end.end(),
+                          domain.end() - static_cast<std::ptrdiff_t>(end.size()),
+                          [&](char wanted, char given) { return wanted == lower(given); });
+    };
+    for (const route& one : routes_) {
+        const std::string_view match = one.match;
+        const bool matches =
+            match == "*" ||
+            (match.starts_with('*') ? ends_with(match.substr(1))
+                                    : domain.size() == match.size() && ends_with(match));
+        if (matches && one.relay != relay_kind::hold) {
+            return &one;
+        }
+    }
+    return nullptr;
 }
 
 } // namespace ebbgate::policy

@@ -103,6 +103,8 @@ public:
 
     // The first route in file order that matches, any case. Null: no route (550 5.4.4).
     [[nodiscard]] const route* route_for(std::string_view domain) const noexcept;
+    // The same, as if there were no `hold` routes. Slower: it looks at each route.
+    [[nodiscard]] const route* route_past_hold_for(std::string_view domain) const noexcept;
 
 private:
     friend class snapshot_builder;

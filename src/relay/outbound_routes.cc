@@ -1,0 +1,119 @@
+// Which recipients go to which lane.
+
+#include "relay/outbound.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace ebbgate::relay {
+
+void outbound::enqueue(queued_message& message,
+                       std::uint32_t attempts,
+                       std::int64_t not_before_unix_ms) {
+    const bool goes_out =
+        place(message, message.outstanding, attempts, not_before_unix_ms, held_routes::hold);
+    if (!goes_out && messages_.contains(message.envelope.id) && message.hot) {
+        // Held: it may be long. The spool has it.
+        context_.counters.hot_bytes -= message.body.bytes();
+        message.body.clear();
+        message.hot = message.body_bytes == 0;
+    }
+}
+
+const policy::route* outbound::route_of(std::string_view address, held_routes held) const {
+    const std::size_t at = address.rfind('@');
+    if (at == std::string_view::npos) {
+        return nullptr;
+    }
+    const std::string_view domain = address.substr(at + 1);
+    const policy::route* first = context_.policy->route_for(domain);
+    if (held == held_routes::hold || first == nullptr || first->relay != policy::relay_kind::hold) {
+        return first;
+    }
+    const policy::route* past = context_.policy->route_past_hold_for(domain);
+    return past != nullptr ? past : first;
+}
+
+// Recipients of one destination make one item: one transaction carries them all.
+bool outbound::place(queued_message& message,
+                     const schedule::recipient_set& recipients,
+                     std::uint32_t attempts,
+                     std::int64_t not_before_unix_ms,
+                     held_routes held) {
+    const std::int64_t now_ms = clock_ms();
+    const std::int64_t now_unix_ms = context_.reactor.unix_us() / 1000;
+    schedule::delivery_item blank;
+    blank.message_id = message.envelope.id;
+    blank.arrived_ms =
+        now_ms - std::max<std::int64_t>(0, now_unix_ms - message.envelope.received_unix_ms);
+    if (not_before_unix_ms != 0) {
+        // A wall clock that was wrong when this was noted must not keep the message for ever.
+        const std::int64_t wait_ms_max =
+            std::int64_t{context_.policy->delivery().retry.max.count()} * 1000;
+        blank.not_before_ms = now_ms + std::min(not_before_unix_ms - now_unix_ms, wait_ms_max);
+    }
+    blank.attempts = static_cast<std::uint16_t>(std::min<std::uint32_t>(attempts, 65535));
+    blank.size_kib = static_cast<std::uint32_t>(message.bytes() / kib + 1);
+    std::vector<std::pair<const policy::route*, schedule::delivery_item>> items;
+    schedule::delivery_item kept = blank; // Held: by a route, or for want of one.
+    schedule::delivery_item discarded = blank;
+    bool is_unrouted = false;
+    recipients.for_each([&](std::uint32_t index) {
+        const policy::route* route = route_of(message.envelope.recipients[index].address, held);
+        if (route == nullptr || route->relay == policy::relay_kind::hold) {
+            is_unrouted = is_unrouted || route == nullptr;
+            kept.recipients.add(index);
+            return;
+        }
+        if (route->relay == policy::relay_kind::discard) {
+            discarded.recipients.add(index);
+            return;
+        }
+        auto place = std::find_if(items.begin(), items.end(), [&](const auto& item) {
+            return item.first->destination == route->destination;
+        });
+        if (place == items.end()) {
+            place = items.emplace(items.end(), route, blank);
+        }
+        place->second.recipients.add(index);
+    });
+    ++message.items; // Keeps the message until all of it is looked at.
+    discarded.recipients.for_each([&](std::uint32_t index) {
+        const smtp::reply reply(250, {2, 0, 0}, "Discarded by route");
+        finish_recipient(message, index, outcome::event_type::delivery, reply, "", {}, 1);
+    });
+    if (!kept.recipients.empty()) {
+        ++message.items;
+        scheduler_.hold(kept);
+        if (is_unrouted) {
+            // Inbound had a route for it: the policy has changed since. The message is ours.
+            unrouted_.insert(message.envelope.id);
+            context_.journal.note(context_.reactor.unix_us(),
+                                  "qmgr",
+                                  message::to_text(message.envelope.id) +
+                                      ": held, there is no route to a recipient any more");
+        }
+    }
+    for (auto& [route, item] : items) {
+        ++message.items;
+        destinations_.try_emplace(route->destination, destination_entry{*route, {}, 0, 0, {}});
+        (void)scheduler_.add(item, route->destination, now_ms);
+    }
+    const bool goes_out = !items.empty();
+    --message.items;
+    settle(message, attempts, not_before_unix_ms);
+    return goes_out;
+}
+
+// For an item that came out of the hold.
+bool outbound::place_again(const schedule::delivery_item& item, held_routes held) {
+    queued_message* message = find(item.message_id);
+    if (message == nullptr) {
+        return false;
+    }
+    unrouted_.erase(item.message_id);
+    --message->items;
+    return place(*message, item.recipients, item.attempts, 0, held);
+}
+
+} // namespace ebbgate::relay

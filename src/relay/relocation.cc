@@ -1,0 +1,127 @@
+#include "relay/relocation.h"
+
+#include "ebbgate/spool/reader.h"
+
+#include "relay/outbound.h"
+
+#include <vector>
+
+namespace ebbgate::relay {
+
+namespace {
+
+// What a pass could not move is not tried again at once: the disk, or the message, is bad.
+constexpr std::uint64_t pause_ms = 5'000;
+
+struct read_wait {
+    task::signal done;
+    spool::read_status status = spool::read_status::failed;
+};
+
+struct append_wait : spool::append_request {
+    task::signal* done = nullptr;
+    spool::append_status status = spool::append_status::failed;
+};
+
+void on_read(spool::message_reader&, spool::read_status status, void* context) noexcept {
+    read_wait& wait = *static_cast<read_wait*>(context);
+    wait.status = status;
+    wait.done.set();
+}
+
+void on_settled(spool::append_request& request,
+                spool::append_status status,
+                const spool::location&) noexcept {
+    append_wait& wait = static_cast<append_wait&>(request);
+    wait.status = status;
+    wait.done->set();
+}
+
+} // namespace
+
+relocation::relocation(relay::context& context, relay::outbound& outbound)
+    : context_(context), outbound_(outbound), one_ended_(context.reactor.ready()) {}
+
+void relocation::on_turn() {
+    if (passing_ || context_.flows.stopping() || !context_.writer.intake_open()) {
+        return;
+    }
+    const std::uint64_t segment_id = context_.writer.relocation_segment();
+    if (segment_id != 0) {
+        passing_ = true;
+        context_.flows.start(pass(segment_id));
+    }
+}
+
+task::flow<> relocation::pass(std::uint64_t segment_id) {
+    const auto stored = context_.writer.relocation_candidates();
+    const std::vector<std::uint64_t> ids(stored.begin(), stored.end());
+    for (const std::uint64_t id : ids) {
+        while (moving_ >= moves_max) {
+            co_await one_ended_;
+        }
+        const queued_message* message = outbound_.find(id);
+        if (message != nullptr && message->where.segment_id == segment_id &&
+            !context_.flows.stopping()) {
+            ++moving_;
+            context_.flows.start(move(id));
+        }
+    }
+    while (moving_ > 0) {
+        co_await one_ended_;
+    }
+    if (context_.writer.relocation_segment() == segment_id) {
+        task::sleep pause(context_.flows, pause_ms);
+        co_await pause;
+    }
+    passing_ = false;
+}
+
+// The copy is made from the disk: the message may end, and its memory with it, at any wait here.
+task::flow<> relocation::move(std::uint64_t message_id) {
+    const spool::location old = outbound_.find(message_id)->where;
+    read_wait read{task::signal(context_.reactor.ready())};
+    spool::message_reader reader(context_.device, context_.writer.files(), on_read, &read);
+    reader.start(message_id, old);
+    co_await read.done;
+    bool good = read.status == spool::read_status::ready;
+    const bool is_inline = old.body_file == spool::no_body_file;
+    if (good && is_inline && !reader.next()) {
+        co_await read.done;
+        good = read.status == spool::read_status::ready;
+    }
+    const queued_message* message = outbound_.find(message_id);
+    if (good && message != nullptr) {
+        const std::string state = message->state;
+        task::signal settled(context_.reactor.ready());
+        append_wait request;
+        request.message_id = message_id;
+        request.meta = reader.meta();
+        request.state = state;
+        if (is_inline) {
+            request.raw_body = reader.block();
+        } else {
+            request.relocated = &old;
+            request.relocated_seed = reader.body_seed();
+            request.relocated_hash = reader.body_hash();
+        }
+        request.on_settled = on_settled;
+        request.done = &settled;
+        context_.writer.append(request);
+        co_await settled;
+        if (request.status == spool::append_status::durable) {
+            ++moved_;
+            if (queued_message* still = outbound_.find(message_id); still != nullptr) {
+                still->where = request.where;
+                context_.writer.mark_moved(old);
+            } else {
+                // It ended meanwhile: the old copy was marked then, this is the other one.
+                context_.writer.mark_done(message_id, request.where);
+            }
+        }
+    }
+    --moving_;
+    one_ended_.set();
+}
+
+} // namespace ebbgate::relay
