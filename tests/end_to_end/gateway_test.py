@@ -33,6 +33,10 @@ class WithGateway(unittest.TestCase):
         self.maildir = pathlib.Path(folder, "new")
         return self.gateway(next_hop=sink.port, **options), sink
 
+    def send(self, gateway, recipients, body):
+        with smtplib.SMTP("127.0.0.1", gateway.ports["smtp"], local_hostname="client.test") as client:
+            client.sendmail("a@acme.test", recipients, body)
+
     def stored(self):
         return [path.read_bytes() for path in self.maildir.iterdir()]
 
@@ -141,6 +145,37 @@ class Relaying(WithGateway):
         self.assertEqual((code, json.loads(out)["released"]), (0, 1))
         gateway.wait(lambda status: status["mail"]["done"] == 1)
         self.assertEqual(len(self.stored()), 1)
+
+    def test_release_follows_the_routes_that_match(self):
+        partner, everyone = Sink(), Sink()
+        self.addCleanup(partner.process.kill)
+        self.addCleanup(everyone.process.kill)
+        gateway = self.gateway(policy={"routes": [
+            {"match": "partner.test", "relay": f"127.0.0.1:{partner.port}"}, {"match": "*.test", "relay": "hold"},
+            {"match": "far.test", "relay": f"127.0.0.1:{everyone.port}"}]})
+        self.send(gateway, ["b@far.test", "c@far.test"], "Subject: one\r\n\r\nx\r\n")
+        self.send(gateway, ["d@nowhere.test"], "Subject: two\r\n\r\nx\r\n")
+        gateway.wait(lambda status: status["queue"]["held"] == 2)
+        gateway.ctl("release")
+        status = gateway.wait(lambda status: status["mail"]["done"] == 1)
+        self.assertEqual((status["queue"]["held"], status["mail"]["bounced"]), (1, 0))
+        self.assertEqual((partner.stop()["messages"], everyone.stop()["messages"]), (0, 1))
+
+    def test_mail_whose_route_is_taken_away_is_kept_until_there_is_one(self):
+        sink = Sink()
+        self.addCleanup(sink.process.kill)
+        gateway = self.gateway(policy={"routes": [{"match": "*", "relay": "127.0.0.1:1"}]})
+        self.send(gateway, ["b@far.test"], "Subject: one\r\n\r\nx\r\n")
+        gateway.kill()
+        gateway.policy["routes"] = [{"match": "other.test", "relay": "discard"}]
+        gateway.start()
+        status = gateway.wait(lambda status: status["queue"]["held"] == 1)
+        self.assertEqual(status["mail"]["bounced"], 0)
+        gateway.policy["routes"] = [{"match": "*", "relay": f"127.0.0.1:{sink.port}"}]
+        (gateway.folder / "policy.json").write_text(json.dumps(gateway.policy))
+        gateway.ctl("reload")
+        gateway.wait(lambda status: status["mail"]["done"] == 1)
+        self.assertEqual(sink.stop()["messages"], 1)
 
     def test_one_bad_file_leaves_the_policy_in_force(self):
         gateway, _ = self.relay()
