@@ -69,9 +69,7 @@ void inbound_connection::start() {
     ++context_.counters.connections_open;
     admission_ = registry_.admit(*this);
     context_.journal.connected(context_.reactor.unix_us(), address_);
-    if (const policy::tenant* tenant = policy_->tenant_for_address(address_); tenant != nullptr) {
-        tenant_found(*tenant);
-    }
+    found_by_address();
     if (settings_.implicit_tls) {
         start_tls();
     }
@@ -85,6 +83,12 @@ void inbound_connection::start() {
 void inbound_connection::shut_down() {
     if (!over_) {
         session_.shut_down();
+    }
+}
+
+void inbound_connection::found_by_address() {
+    if (const policy::tenant* tenant = policy_->tenant_for_address(address_); tenant != nullptr) {
+        tenant_found(*tenant);
     }
 }
 
@@ -131,7 +135,9 @@ std::size_t inbound_connection::on_input(byte_view bytes) noexcept {
             break;
         }
         const byte_view slice = bytes.substr(taken, input_slice_bytes);
-        const std::size_t used = session_.feed(slice);
+        feeding_ = true;
+        const std::size_t used = session_.feed(slice, taken + slice.size() < bytes.size());
+        feeding_ = false;
         taken += used;
         if (over_) {
             return bytes.size();
@@ -144,10 +150,36 @@ std::size_t inbound_connection::on_input(byte_view bytes) noexcept {
     return taken;
 }
 
+bool inbound_connection::on_peer_finished() noexcept {
+    // Owed: a reply to what it sent (the session waits for us), replies not sent yet, or commands
+    // that wait behind them. A client amid a message or with nothing asked is just gone.
+    peer_finished_ = session_.deadline() == session::deadline_kind::none ||
+                     stream_->output_bytes() > 0 || stream_->has_kept_input();
+    return peer_finished_;
+}
+
 void inbound_connection::on_output_sent() noexcept {
     // Nothing is kept for nearly every client; then this does nothing.
-    if (!over_ && stream_ != nullptr && stream_->has_kept_input()) {
-        stream_->resume_input();
+    if (!over_ && (peer_finished_ || (stream_ != nullptr && stream_->has_kept_input()))) {
+        go_on();
+    }
+}
+
+void inbound_connection::go_on() {
+    // While the session reads, the call that feeds it goes on by itself.
+    if (over_ || stream_ == nullptr || feeding_) {
+        return;
+    }
+    stream_->resume_input();
+    if (over_ || stream_ == nullptr) {
+        return;
+    }
+    arm_deadline();
+    if (peer_finished_ && session_.deadline() != session::deadline_kind::none &&
+        stream_->output_bytes() == 0 && !stream_->has_kept_input()) {
+        note_loss(net::close_reason::peer_closed);
+        session_.connection_lost();
+        close();
     }
 }
 
@@ -156,6 +188,12 @@ void inbound_connection::on_closed(net::close_reason reason) noexcept {
     if (over_) {
         return;
     }
+    note_loss(reason);
+    session_.connection_lost();
+    over();
+}
+
+void inbound_connection::note_loss(net::close_reason reason) {
     // A client that has said nothing since its last good-bye is no news; one amid something is.
     if (reason != net::close_reason::peer_closed || session_.in_transaction() ||
         session_.authenticating()) {
@@ -166,8 +204,6 @@ void inbound_connection::on_closed(net::close_reason reason) noexcept {
                                                                      : "CONNECT",
                                          false);
     }
-    session_.connection_lost();
-    over();
 }
 
 void inbound_connection::over() {
@@ -208,8 +244,15 @@ void inbound_connection::start_tls() {
         }
         if (settings_.implicit_tls) {
             session_.start();
+        } else if (stream_->has_kept_input()) {
+            // Clear text behind STARTTLS (RFC 3207 section 6): nothing of it may be run.
+            note_loss(net::close_reason::tls_failed);
+            session_.connection_lost();
+            close();
+            return;
         } else {
             session_.tls_started();
+            found_by_address();
         }
         arm_deadline();
     }));
@@ -252,10 +295,7 @@ void inbound_connection::authenticate(std::string login, std::string password) {
             if (check->connection != nullptr) {
                 inbound_connection& self = *check->connection;
                 self.login_checked(*check);
-                if (!self.over_ && self.stream_ != nullptr) {
-                    self.stream_->resume_input();
-                    self.arm_deadline();
-                }
+                self.go_on();
             }
         });
     if (!queued) {
@@ -266,7 +306,10 @@ void inbound_connection::authenticate(std::string login, std::string password) {
 
 void inbound_connection::login_checked(const login_check& check) {
     login_.reset();
-    if (!check.right) {
+    // Looked up again: a reload may have removed or changed it while the hash was computed.
+    const policy::account* account =
+        check.right ? context_.policy->find_account(check.login) : nullptr;
+    if (account == nullptr || account->password_hash != check.hash) {
         ++context_.counters.logins_failed;
         context_.journal.login_failed(context_.reactor.unix_us(), address_, check.login);
         session_.authentication_finished(session::authentication_result::rejected);
@@ -274,10 +317,7 @@ void inbound_connection::login_checked(const login_check& check) {
     }
     ++context_.counters.logins;
     login_name_ = check.login;
-    if (const policy::account* account = context_.policy->find_account(check.login);
-        account != nullptr) {
-        tenant_found(context_.policy->tenant_of(*account));
-    }
+    tenant_found(context_.policy->tenant_of(*account));
     session_.authentication_finished(session::authentication_result::accepted);
 }
 
@@ -297,6 +337,16 @@ bool inbound_connection::may_relay() {
 std::optional<smtp::reply> inbound_connection::check_sender(const smtp::path&,
                                                             const smtp::mail_parameters&) {
     policy_ = context_.policy; // Beyond this point a reload does not change this message's rules.
+    if (session_.authenticated()) {
+        const policy::account* account = policy_->find_account(login_name_);
+        if (account == nullptr) {
+            // A reload took it away (RFC 4954 section 6).
+            return smtp::reply(smtp::reply_table::authentication_required);
+        }
+        tenant_found(policy_->tenant_of(*account));
+    } else {
+        found_by_address();
+    }
     if (!context_.writer.intake_open()) {
         return context_.writer.intake_status() == spool::append_status::no_space
                    ? smtp::reply(smtp::reply_table::storage_full)
@@ -354,7 +404,7 @@ std::string inbound_connection::received_header(const message::envelope& envelop
 }
 
 void inbound_connection::end_message() {
-    if (message_bytes_max_ > 0 && draft_->body_bytes() > message_bytes_max_) {
+    if (message_bytes_max_ > 0 && session_.message_bytes() > message_bytes_max_) {
         ++context_.counters.messages_refused;
         abort_message();
         session_.message_finished(smtp::reply_table::message_too_big);
@@ -367,16 +417,11 @@ void inbound_connection::end_message() {
 void inbound_connection::draft_settled(const smtp::reply& reply) {
     draft_ = nullptr;
     session_.message_finished(reply);
-    if (!over_ && stream_ != nullptr) {
-        stream_->resume_input();
-        arm_deadline();
-    }
+    go_on();
 }
 
 void inbound_connection::draft_has_room() {
-    if (!over_ && stream_ != nullptr) {
-        stream_->resume_input();
-    }
+    go_on();
 }
 
 } // namespace ebbgate::relay

@@ -79,6 +79,7 @@ public:
     // net::stream_observer
     std::size_t on_input(byte_view bytes) noexcept override;
     void on_closed(net::close_reason reason) noexcept override;
+    bool on_peer_finished() noexcept override;
     void on_output_sent() noexcept override;
 
 private:
@@ -91,6 +92,10 @@ private:
 
     void login_checked(const login_check& check);
     void arm_deadline();
+    void found_by_address();
+    // Input that the session left, then, behind a client that sends no more, the end.
+    void go_on();
+    void note_loss(net::close_reason reason);
     void tenant_found(const policy::tenant& tenant);
     void over();
     [[nodiscard]] std::string received_header(const message::envelope& envelope) const;
@@ -111,6 +116,8 @@ private:
     std::uint64_t message_bytes_max_ = 0; // Of the tenant; 0: the listener's.
     std::uint32_t recipients_max_ = 0;
     admission admission_ = admission::granted;
+    bool peer_finished_ = false; // It half-closed; it may still read.
+    bool feeding_ = false; // The session is reading: its input ends when it returns.
     bool over_ = false;
 };
 

@@ -131,6 +131,7 @@ void listener::stop() {
 void listener::on_accept(ring::operation& operation, std::int32_t result, std::uint32_t) noexcept {
     listener& self = *static_cast<accept_operation&>(operation).owner;
     if (result >= 0) {
+        self.failures_ = 0;
         self.observer_.on_accepted(result);
         self.start();
         return;
@@ -138,14 +139,18 @@ void listener::on_accept(ring::operation& operation, std::int32_t result, std::u
     if (self.stopped_ || self.accept_.in_flight()) {
         return;
     }
-    if (result == -EMFILE || result == -ENFILE || result == -ENOBUFS || result == -ENOMEM) {
-        // Out of descriptors: the backlog waits, nothing spins.
-        ++self.pauses_;
-        self.reactor_.timers().set(self.pause_, self.reactor_.now_ms() + accept_pause_ms);
-        self.observer_.on_pause();
+    const bool exhausted =
+        result == -EMFILE || result == -ENFILE || result == -ENOBUFS || result == -ENOMEM;
+    if (!exhausted && ++self.failures_ < failures_before_pause) {
+        self.start(); // The peer gave up before we accepted, or the multishot ended.
         return;
     }
-    self.start(); // The peer gave up before we accepted, or the multishot ended.
+    // The backlog waits, nothing spins.
+    ++self.pauses_;
+    self.reactor_.timers().set(self.pause_, self.reactor_.now_ms() + accept_pause_ms);
+    if (exhausted) {
+        self.observer_.on_pause();
+    }
 }
 
 namespace {

@@ -2,7 +2,8 @@
 // is out of descriptors.
 //
 // Owner   The reactor's thread. stop() first, then destroy when is_idle().
-// Fails   open() says which address and why. EMFILE pauses accepting for accept_pause_ms.
+// Fails   open() says which address and why. EMFILE, and any
+//         other fault that goes on, pauses accepting for accept_pause_ms.
 
 #pragma once
 
@@ -47,6 +48,7 @@ protected:
 class listener {
 public:
     static constexpr std::uint64_t accept_pause_ms = 100;
+    static constexpr std::uint32_t failures_before_pause = 8;
 
     [[nodiscard]] static result<std::unique_ptr<listener>>
     open(task::reactor& reactor, const bind_address& address, listener_observer& observer);
@@ -82,6 +84,8 @@ private:
     accept_operation accept_;
     pause_timer pause_;
     std::uint64_t pauses_ = 0;
+    std::uint32_t failures_ = 0; // Since the last connection.
+
     int fd_ = -1;
     std::uint16_t port_ = 0;
     bool stopped_ = false;

@@ -17,6 +17,8 @@ namespace ebbgate::net {
 namespace {
 
 constexpr std::size_t pieces_per_send_max = 256;
+// The stall timer runs for each: a slow peer that takes this much in that time is no dead one.
+constexpr std::size_t bytes_per_send_max = 256 * kib;
 
 } // namespace
 
@@ -28,15 +30,31 @@ struct stream::sending {
     std::size_t bytes = 0;
     msghdr header{};
 
-    void add(byte_view bytes_view) {
-        if (!bytes_view.empty()) {
+    void add(byte_view all) {
+        while (!all.empty()) {
+            const byte_view part = all.substr(0, bytes_per_send_max);
+            all.remove_prefix(part.size());
             // iovec has no const form; the kernel only reads.
             vectors.emplace_back();
-            vectors.back().iov_len = bytes_view.size();
-            const void* base = bytes_view.data();
+            vectors.back().iov_len = part.size();
+            const void* base = part.data();
             std::memcpy(&vectors.back().iov_base, &base, sizeof base);
-            bytes += bytes_view.size();
+            bytes += part.size();
         }
+    }
+
+    // How many vectors from the first on go out at once.
+    [[nodiscard]] std::size_t count_for_one_send() const {
+        std::size_t count = 0;
+        std::size_t total = 0;
+        while (first + count < vectors.size() && count < pieces_per_send_max) {
+            total += vectors[first + count].iov_len;
+            if (count > 0 && total > bytes_per_send_max) {
+                break;
+            }
+            ++count;
+        }
+        return count;
     }
 
     void begin(std::vector<output_piece>&& taken) {
@@ -114,6 +132,9 @@ stream::~stream() {
 
 void stream::start_input() {
     wants_input_ = true;
+    if (input_ended_) {
+        return;
+    }
     if (!receive_.in_flight() && !torn_down_ && kept_.size() < input_kept_bytes_max) {
         reactor_.io().receive_multishot(receive_, fd_);
         fresh_receive_ = true;
@@ -158,10 +179,29 @@ void stream::on_receive(ring::operation& operation,
         }
         return;
     }
-    self.fail_with(result == 0 ? close_reason::peer_closed : close_reason::reset);
+    if (result == 0) {
+        self.end_input();
+    } else {
+        self.fail_with(close_reason::reset);
+    }
+}
+
+void stream::end_input() noexcept {
+    if (std::exchange(input_ended_, true)) {
+        return;
+    }
+    if (closing_ && (send_.in_flight() || !output_.empty())) {
+        return; // The last reply is on its way; flush() ends it.
+    }
+    if (observer_ == nullptr || !observer_->on_peer_finished()) {
+        fail_with(close_reason::peer_closed);
+    }
 }
 
 void stream::take_wire(byte_view wire) noexcept {
+    if (observer_ == nullptr) {
+        return; // Closing: what still comes in is of no interest, nor are its faults.
+    }
     if (filter_ == nullptr) {
         deliver_plain(wire);
         return;
@@ -173,13 +213,13 @@ void stream::take_wire(byte_view wire) noexcept {
     if (status == filter::status::failed) {
         fail_with(close_reason::tls_failed);
     } else if (status == filter::status::closed) {
-        fail_with(close_reason::peer_closed);
+        end_input();
     }
 }
 
 void stream::deliver_plain(byte_view bytes) noexcept {
     if (observer_ == nullptr) {
-        return; // Closing: what still comes in is of no interest.
+        return;
     }
     if (!kept_.empty()) {
         kept_.append(bytes);
@@ -293,7 +333,7 @@ void stream::submit_send() noexcept {
     sending& now = *sending_;
     now.header = {};
     now.header.msg_iov = now.vectors.data() + now.first;
-    now.header.msg_iovlen = std::min(now.vectors.size() - now.first, pieces_per_send_max);
+    now.header.msg_iovlen = now.count_for_one_send();
     reactor_.io().send(send_, fd_, &now.header);
     reactor_.timers().set(stall_, reactor_.now_ms() + send_stall_ms);
 }

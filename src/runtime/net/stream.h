@@ -33,6 +33,10 @@ public:
     // The connection is gone; the stream must not be used any more.
     virtual void on_closed(close_reason reason) noexcept = 0;
 
+    // The peer sends nothing more; it may still read (RFC 9293 3.6). True: there is an answer or
+    // kept input yet, and the observer will close(). False: on_closed() follows. Optional.
+    virtual bool on_peer_finished() noexcept { return false; }
+
     // All output has left for the kernel. Optional.
     virtual void on_output_sent() noexcept {}
 
@@ -105,8 +109,6 @@ public:
     // Input that arrived but was not taken yet (STARTTLS: there must be none).
     [[nodiscard]] bool has_kept_input() const noexcept { return !kept_.empty(); }
 
-    void drop_kept_input() { kept_.clear(); }
-
     // For the filter.
     void deliver_plain(byte_view bytes) noexcept;
     void put_wire(byte_view bytes);
@@ -141,6 +143,7 @@ private:
     void mark_dirty();
     void flush() noexcept;
     void submit_send() noexcept;
+    void end_input() noexcept;
     void fail_with(close_reason reason) noexcept;
     void tear_down() noexcept;
     void maybe_free() noexcept;
@@ -158,6 +161,7 @@ private:
     std::size_t output_bytes_ = 0;
     int fd_;
     bool wants_input_ = false;
+    bool input_ended_ = false;
     bool fresh_receive_ = false; // Armed, and nothing came by it yet.
     bool dirty_ = false;
     bool closing_ = false;   // Send what is there, then close.

@@ -149,13 +149,38 @@ ring::~ring() {
 }
 
 void* ring::next_entry() {
-    io_uring_sqe* entry = io_uring_get_sqe(&kernel_->uring);
-    while (entry == nullptr) {
-        ++counters_.submission_full;
-        (void)io_uring_submit(&kernel_->uring);
-        entry = io_uring_get_sqe(&kernel_->uring);
+    make_room(1);
+    return io_uring_get_sqe(&kernel_->uring);
+}
+
+// Free places in the submission queue, one behind the other.
+void ring::make_room(unsigned entries) {
+    if (io_uring_sq_space_left(&kernel_->uring) >= entries) {
+        return;
     }
-    return entry;
+    ++counters_.submission_full;
+    while (io_uring_submit(&kernel_->uring) < 0 ||
+           io_uring_sq_space_left(&kernel_->uring) < entries) {
+        // EBUSY: it takes nothing before its completions are taken. No handler runs here: its
+        // caller may be one. EAGAIN: it has no memory, which a completion may free.
+        set_aside();
+        if (io_uring_sq_space_left(&kernel_->uring) < entries) {
+            (void)io_uring_get_events(&kernel_->uring);
+            std::this_thread::sleep_for(full_pause);
+        }
+    }
+}
+
+void ring::set_aside() {
+    unsigned head = 0;
+    unsigned seen = 0;
+    io_uring_cqe* entry = nullptr;
+    io_uring_for_each_cqe(&kernel_->uring, head, entry) {
+        ++seen;
+        aside_.push_back({entry->user_data, entry->res, entry->flags});
+    }
+    counters_.completions += seen;
+    io_uring_cq_advance(&kernel_->uring, seen);
 }
 
 void* ring::prepare(operation& operation) {
@@ -239,9 +264,7 @@ void ring::write_then_sync(operation& write,
                            std::uint32_t bytes,
                            std::uint64_t offset) {
     // A chain must go to the kernel in one submission.
-    if (io_uring_sq_space_left(&kernel_->uring) < 2) {
-        (void)io_uring_submit(&kernel_->uring);
-    }
+    make_room(2);
     auto* first = static_cast<io_uring_sqe*>(prepare(write));
     io_uring_prep_write(first, fd, from, bytes, offset);
     first->flags |= IOSQE_IO_LINK;
@@ -271,6 +294,9 @@ void ring::cancel(const operation& operation) {
 
 void ring::turn(std::chrono::nanoseconds timeout) {
     __kernel_timespec limit{};
+    if (!aside_.empty()) {
+        timeout = {};
+    }
     limit.tv_sec = timeout.count() / 1'000'000'000;
     limit.tv_nsec = timeout.count() % 1'000'000'000;
     io_uring_cqe* first = nullptr;
@@ -281,15 +307,13 @@ void ring::turn(std::chrono::nanoseconds timeout) {
         ++counters_.completion_overflows;
         (void)io_uring_get_events(&kernel_->uring);
     }
-    unsigned head = 0;
-    unsigned seen = 0;
-    io_uring_cqe* entry = nullptr;
-    io_uring_for_each_cqe(&kernel_->uring, head, entry) {
-        ++seen;
-        dispatch(entry->user_data, entry->res, entry->flags);
+    set_aside();
+    // A handler that queues may set more aside: these are behind, and have their turn too.
+    for (std::size_t index = 0; index < aside_.size(); ++index) {
+        const completion next = aside_[index];
+        dispatch(next.user_data, next.result, next.flags);
     }
-    counters_.completions += seen;
-    io_uring_cq_advance(&kernel_->uring, seen);
+    aside_.clear();
 }
 
 void ring::dispatch(std::uint64_t user_data, std::int32_t result, std::uint32_t flags) {

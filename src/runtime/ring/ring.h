@@ -115,10 +115,18 @@ private:
         std::uint32_t next_free = operation::idle;
     };
 
+    struct completion {
+        std::uint64_t user_data;
+        std::int32_t result;
+        std::uint32_t flags;
+    };
+
     ring() = default;
     [[nodiscard]] result<void> set_up(const options& options);
     [[nodiscard]] result<void> set_up_buffers(const options& options);
     void* prepare(operation& operation);
+    void make_room(unsigned entries);
+    void set_aside();
     void* next_entry();
     void dispatch(std::uint64_t user_data, std::int32_t result, std::uint32_t flags);
     void give_back(std::uint32_t buffer_index) noexcept;
@@ -126,6 +134,7 @@ private:
     std::unique_ptr<kernel> kernel_;
     capabilities capabilities_;
     counters counters_;
+    std::vector<completion> aside_; // Out of the kernel's queue, their handlers not yet called.
     std::vector<slot_entry> slots_;
     std::uint32_t free_slot_ = operation::idle;
     std::uint32_t in_flight_ = 0;

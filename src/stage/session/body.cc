@@ -110,6 +110,7 @@ void session::end_chunk() {
 void session::end_body() {
     // Beyond this point the message is the handler's: it is neither aborted nor forgotten by us.
     transaction_->begun = false;
+    ended_message_bytes_ = transaction_->message_bytes;
     forget_transaction();
     phase_ = phase::message_answer;
     handler_.end_message();

@@ -25,7 +25,8 @@ void session::start() {
     send(smtp::reply(220, {}, std::move(text)));
 }
 
-std::size_t session::feed(byte_view bytes) {
+std::size_t session::feed(byte_view bytes, bool more_behind) {
+    more_behind_ = more_behind;
     if (phase_ == phase::tls_handshake && !bytes.empty()) {
         // Not TLS, or it would not have come here. The 220 is out, so there is nothing to reply.
         close_now();
@@ -52,7 +53,7 @@ std::size_t session::feed_line(byte_view bytes) {
     if (step.outcome == smtp::line_outcome::need_more) {
         return step.consumed_bytes;
     }
-    bytes_follow_ = step.consumed_bytes < bytes.size();
+    bytes_follow_ = more_behind_ || step.consumed_bytes < bytes.size();
     if (step.outcome != smtp::line_outcome::line) {
         on_line_fault(step);
     } else if (sasl) {

@@ -60,8 +60,9 @@ public:
     void start();
 
     // Takes bytes, and says how many. All of them, unless it is waiting for an answer (then feed
-    // the rest again after it) or has closed (then nothing is wanted any more).
-    std::size_t feed(byte_view bytes);
+    // the rest again after it) or has closed (then nothing is wanted any more). `more_behind`: the
+    // caller has more, received together with these, and will feed it next.
+    std::size_t feed(byte_view bytes, bool more_behind = false);
 
     // Answers of the handler. They may come from within the call they answer.
     void authentication_finished(authentication_result result);
@@ -102,6 +103,9 @@ public:
     [[nodiscard]] bool tls_active() const noexcept { return tls_active_; }
 
     [[nodiscard]] bool in_transaction() const noexcept { return transaction_ != nullptr; }
+
+    // Of the message that ended last, in the octets of RFC 1870: without the stuffed dots.
+    [[nodiscard]] std::uint64_t message_bytes() const noexcept { return ended_message_bytes_; }
 
     [[nodiscard]] byte_view helo_name() const noexcept { return helo_name_; }
 
@@ -183,6 +187,7 @@ private:
     std::unique_ptr<transaction> transaction_;
     std::unique_ptr<sasl_exchange> sasl_;
     std::uint64_t message_bytes_max_;
+    std::uint64_t ended_message_bytes_ = 0;
     std::uint64_t chunk_left_bytes_ = 0;
     std::uint64_t swallowed_bytes_ = 0;
     counters counters_;
@@ -197,7 +202,8 @@ private:
     bool tls_active_;
     bool extended_ = false; // EHLO rather than HELO.
     bool authenticated_ = false;
-    bool bytes_follow_ = false; // Behind the command line at hand, in the same chunk.
+    bool more_behind_ = false;  // Behind the chunk at hand.
+    bool bytes_follow_ = false; // Behind the command line at hand, received with it.
     bool bdat_failed_ = false;  // Chunks pipelined behind a failed one are thrown away.
     bool close_after_answer_ = false;
 };

@@ -38,12 +38,13 @@ void session::on_mail(const smtp::command& command) {
         send(table::too_many_messages);
         return;
     }
-    if (command.mail.message_bytes.value_or(0) > message_bytes_max_) {
-        send(table::message_too_big);
-        return;
-    }
     if (const auto refused = handler_.check_sender(command.path, command.mail)) {
         send(*refused);
+        return;
+    }
+    // Behind check_sender(), which may have found new limits.
+    if (command.mail.message_bytes.value_or(0) > message_bytes_max_) {
+        send(table::message_too_big);
         return;
     }
     bdat_failed_ = false;
