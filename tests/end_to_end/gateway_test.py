@@ -172,6 +172,16 @@ class Relaying(WithGateway):
         self.assertEqual(status["mail"]["received"], 4)
         self.assertEqual(sink.stop()["messages"], 4)
 
+    def test_many_recipients_go_out_in_transactions_of_a_hundred(self):
+        sink = Sink()
+        self.addCleanup(sink.process.kill)
+        gateway = self.gateway(next_hop=sink.port)
+        self.send(gateway, [f"r{number}@far.test" for number in range(250)], "Subject: x\r\n\r\nx\r\n")
+        status = gateway.wait(lambda status: status["mail"]["done"] == 1)
+        self.assertEqual((status["mail"]["delivered"], status["mail"]["deferrals"]), (250, 0))
+        totals = sink.stop()
+        self.assertEqual((totals["messages"], totals["recipients"]), (3, 250))
+
     def test_release_follows_the_routes_that_match(self):
         partner, everyone = Sink(), Sink()
         self.addCleanup(partner.process.kill)
