@@ -117,7 +117,7 @@ private:
     std::uint32_t recipients_max_ = 0;
     admission admission_ = admission::granted;
     bool peer_finished_ = false; // It half-closed; it may still read.
-    bool feeding_ = false; // The session is reading: its input ends when it returns.
+    bool feeding_ = false;       // The session is reading: its input ends when it returns.
     bool over_ = false;
 };
 

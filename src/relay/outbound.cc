@@ -249,8 +249,31 @@ bool outbound::next_job(deliver::client& client, deliver::job& next) {
     next.message_id = message.envelope.id;
     next.envelope = &message.envelope;
     next.message_bytes = message.bytes();
+    split_item(asking.item, message, client.recipients_max());
     asking.item.recipients.for_each([&](std::uint32_t index) { next.recipients.push_back(index); });
     return true;
+}
+
+// More recipients than the destination takes at once would be deferred by it, round after round:
+// the rest becomes an item of its own, due now.
+void outbound::split_item(schedule::delivery_item& item,
+                          queued_message& message,
+                          std::size_t recipients_max) {
+    if (item.recipients.count() <= recipients_max) {
+        return;
+    }
+    schedule::delivery_item rest = item;
+    std::size_t place = 0;
+    item.recipients.for_each([&](std::uint32_t index) {
+        if (place++ < recipients_max) {
+            rest.recipients.remove(index);
+        }
+    });
+    rest.recipients.for_each([&](std::uint32_t index) { item.recipients.remove(index); });
+    rest.not_before_ms = 0;
+    ++message.items;
+    const std::string destination(scheduler_.destination(item.lane));
+    (void)scheduler_.add(rest, destination, clock_ms());
 }
 
 void outbound::send_body(deliver::client& client) {

@@ -119,6 +119,8 @@ private:
                           std::string_view command,
                           const attempt_place& place,
                           std::uint32_t attempts);
+    void
+    split_item(schedule::delivery_item& item, queued_message& message, std::size_t recipients_max);
     void expire(const schedule::delivery_item& item);
     // After a change of `outstanding` or of an item: done, or the state to remember.
     void settle(queued_message& message, std::uint32_t attempts, std::int64_t next_unix_ms);

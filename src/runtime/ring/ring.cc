@@ -10,6 +10,7 @@
 #include <cstring>
 #include <poll.h>
 #include <string>
+#include <thread>
 
 namespace ebbgate::ring {
 
@@ -18,6 +19,8 @@ namespace {
 constexpr std::uint16_t buffer_group = 1;
 // Newer than liburing 2.3: the feature bit of "wait for many, but not longer than".
 constexpr std::uint32_t feature_min_timeout = 1U << 15;
+// Between two attempts to submit, when the kernel takes nothing and gives nothing.
+constexpr std::chrono::milliseconds full_pause{1};
 
 std::string explain(int error) {
     std::string text = std::strerror(error);
@@ -159,13 +162,17 @@ void ring::make_room(unsigned entries) {
         return;
     }
     ++counters_.submission_full;
-    while (io_uring_submit(&kernel_->uring) < 0 ||
-           io_uring_sq_space_left(&kernel_->uring) < entries) {
-        // EBUSY: it takes nothing before its completions are taken. No handler runs here: its
-        // caller may be one. EAGAIN: it has no memory, which a completion may free.
+    for (;;) {
+        (void)io_uring_submit(&kernel_->uring);
+        if (io_uring_sq_space_left(&kernel_->uring) >= entries) {
+            return;
+        }
+        // EBUSY: the kernel takes nothing before its completions are taken. EAGAIN: it has no
+        // memory, which completions may free. No handler runs here: the caller may be one.
+        const std::size_t before = aside_.size();
+        (void)io_uring_get_events(&kernel_->uring);
         set_aside();
-        if (io_uring_sq_space_left(&kernel_->uring) < entries) {
-            (void)io_uring_get_events(&kernel_->uring);
+        if (aside_.size() == before) {
             std::this_thread::sleep_for(full_pause);
         }
     }

@@ -91,6 +91,8 @@ struct client_settings {
 
 class client final : public net::stream_observer {
 public:
+    static constexpr std::size_t recipients_max_unsaid = 100;
+
     client(task::reactor& reactor,
            net::flusher& flusher,
            const client_settings& settings,
@@ -116,6 +118,12 @@ public:
     [[nodiscard]] const job& current() const noexcept { return job_; }
 
     [[nodiscard]] const deliver::destination& where() const noexcept { return destination_; }
+
+    // In one transaction: what the destination says (RFC 9422), else what RFC 5321 4.5.3.1.8 has it
+    // take at least.
+    [[nodiscard]] std::size_t recipients_max() const noexcept {
+        return peer_.recipients_max > 0 ? peer_.recipients_max : recipients_max_unsaid;
+    }
 
     [[nodiscard]] std::uint32_t uses() const noexcept { return uses_; }
 
