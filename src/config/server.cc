@@ -283,7 +283,7 @@ void server_parser::parse_spool(const value& at) {
     }
     constexpr std::uint64_t segment_alignment = 4 * kib;
     spool_settings& spool = result_.spool;
-    reader_.set_size(at, "segment_size", spool.segment_bytes, 4 * mib, 4 * gib);
+    reader_.set_size(at, "segment_size", spool.segment_bytes, 4 * mib, 2 * gib);
     if (spool.segment_bytes % segment_alignment != 0) {
         reader_.add_fault(*at.find("segment_size"), "expected a multiple of 4KiB");
     }
@@ -292,7 +292,7 @@ void server_parser::parse_spool(const value& at) {
         spool.log_sync = static_cast<log_sync>(reader_.choice(*sync, log_syncs).value_or(0));
     }
     const value* inline_max = at.find("inline_max");
-    reader_.set_size(at, "inline_max", spool.inline_bytes_max, 0, 1 * gib);
+    reader_.set_size(at, "inline_max", spool.inline_bytes_max, 0, 16 * mib);
     if (spool.inline_bytes_max > spool.segment_bytes / 4) {
         reader_.add_fault(inline_max == nullptr ? at : *inline_max,
                           "inline_max is too large; expected at most a quarter of segment_size");

@@ -73,6 +73,12 @@ result<void> shard::set_up(spool::recovered_shard&& recovered, std::vector<std::
     options.shard = index_;
     options.segment_bytes = server.spool.segment_bytes;
     options.inline_bytes_max = server.spool.inline_bytes_max;
+    // The largest inline message fits a group, with the largest envelope and the record's own
+    // bytes.
+    constexpr std::size_t record_bytes_more = 64 * kib;
+    options.group_bytes_max =
+        std::max(options.group_bytes_max,
+                 options.inline_bytes_max + options.meta_bytes_max + record_bytes_more);
     options.free_bytes_reserve = server.spool.free_bytes_min;
     writer_ = std::make_unique<spool::writer>(*device_, options, std::move(recovered.start));
     journal_ = std::make_unique<relay::journal>(

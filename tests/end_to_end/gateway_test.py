@@ -305,6 +305,51 @@ class Refusing(WithGateway):
         self.assertIsNone(gateway.process.poll())
         self.assertNotRegex(gateway.text_log(), r"[\x00-\x09\x0b-\x1f]")
 
+    def test_a_broken_certificate_at_reload_leaves_everything_in_force(self):
+        gateway, _ = self.relay()
+        before = gateway.status()["policy"]["fingerprint"]
+        gateway.policy["routes"] = [{"match": "*", "relay": "discard"}]
+        (gateway.folder / "policy.json").write_text(json.dumps(gateway.policy))
+        good = (gateway.folder / "cert.pem").read_text()
+        (gateway.folder / "cert.pem").write_text("no certificate")
+        code, out, err = gateway.ctl("reload")
+        self.assertNotEqual(code, 0, (out, err))
+        policy = gateway.status()["policy"]
+        self.assertEqual((policy["fingerprint"], policy["stale"]), (before, True))
+        Client(gateway.ports["smtps"], implicit_tls=True).say("EHLO x.test")
+        (gateway.folder / "cert.pem").write_text(good)
+        self.assertEqual(gateway.ctl("reload")[0], 0)
+        self.assertNotEqual(gateway.status()["policy"]["fingerprint"], before)
+
+    def test_a_client_of_the_admin_socket_that_dribbles_holds_nobody_up(self):
+        gateway, _ = self.relay()
+        slow = socket.socket(socket.AF_UNIX)
+        slow.connect(str(gateway.folder / "admin.sock"))
+        stop = threading.Event()
+
+        def dribble():
+            try:
+                while not stop.wait(0.5):
+                    slow.send(b"x")
+            except OSError:
+                pass
+        writing = threading.Thread(target=dribble)
+        writing.start()
+        time.sleep(0.2)
+        began = time.monotonic()
+        gateway.status()
+        self.assertLess(time.monotonic() - began, 5)
+        stop.set()
+        writing.join()
+        slow.close()
+
+    def test_messages_of_every_size_go_through_a_large_inline_limit(self):
+        gateway, _ = self.relay(server={"spool": {"inline_max": "8MiB", "segment_size": "64MiB"}})
+        for size in (1_900_000, 3_000_000, 7_000_000):
+            self.send(gateway, ["b@far.test"], "Subject: x\r\n\r\n" + ("y" * 70 + "\r\n") * (size // 72))
+        status = gateway.wait(lambda status: status["mail"]["done"] == 3)
+        self.assertEqual(status["mail"]["delivered"], 3)
+
     def test_check_names_file_line_and_pointer(self):
         gateway, _ = self.relay()
         bad = gateway.folder / "bad.json"

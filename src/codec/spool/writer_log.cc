@@ -313,6 +313,7 @@ void writer::log::commit_succeeded() {
     active.offset += commit.bytes;
     has_unproven_group = !commit.is_empty_commit;
     consecutive_failures = 0;
+    is_latched = false; // Voids and outcomes were tried again each second: the disk works.
     if (ended.segment_id != 0) {
         ended = {};
     }

@@ -299,16 +299,30 @@ std::string daemon::reload() {
         out.member("error", config::to_text(loaded.error())).end_object();
         return text;
     }
+    // All of it is loaded before any of it is in force. Each shard has a context of its own.
+    std::vector<std::shared_ptr<tls::context>> contexts;
+    for (std::size_t index = 0; index < shards_.size() && !server_.tls.certificate.empty();
+         ++index) {
+        auto fresh = tls::context::for_server(server_.tls.certificate, server_.tls.key);
+        if (!fresh) {
+            policy_is_stale_ = true;
+            note("nothing reloaded, what was in force stays: " + fresh.error().detail);
+            std::string text;
+            json::writer out(text);
+            out.begin_object().key("ok").boolean(false);
+            out.member("error", fresh.error().detail).end_object();
+            return text;
+        }
+        contexts.push_back(std::move(*fresh));
+    }
     policy_is_stale_ = false;
     policy_ = *loaded;
     credentials_.clear();
-    on_each_shard([this](relay::shard& shard) {
+    std::atomic<std::size_t> next = 0;
+    on_each_shard([&](relay::shard& shard) {
         shard.set_policy(policy_);
-        if (!server_.tls.certificate.empty()) {
-            auto fresh = tls::context::for_server(server_.tls.certificate, server_.tls.key);
-            if (fresh) {
-                shard.set_tls(*fresh);
-            }
+        if (const std::size_t mine = next++; mine < contexts.size()) {
+            shard.set_tls(contexts[mine]);
         }
     });
     note("policy reloaded");
@@ -374,6 +388,10 @@ void daemon::run() {
     on_each_shard([](relay::shard& shard) { shard.drain(); });
     for (std::thread& thread : threads_) {
         thread.join();
+    }
+    // While the shards that they answer to are there: a worker may be amid a password or a name.
+    for (auto* pool : {&workers_, &name_workers_, &segment_worker_}) {
+        pool->reset();
     }
     note("stopped");
 }

@@ -5,6 +5,7 @@
 #include <sys/un.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <unistd.h>
 #include <utility>
@@ -82,10 +83,17 @@ void admin_socket::serve() {
     if (client < 0) {
         return;
     }
-    set_timeout(client, client_timeout_ms);
+    // One deadline for the whole of it: signals wait meanwhile.
+    using clock = std::chrono::steady_clock;
+    const auto until = clock::now() + std::chrono::milliseconds(client_timeout_ms);
+    const auto left_ms = [until] {
+        return std::chrono::duration_cast<std::chrono::milliseconds>(until - clock::now()).count();
+    };
     std::string command;
     char piece[512];
-    while (command.find('\n') == std::string::npos && command.size() < command_bytes_max) {
+    while (command.find('\n') == std::string::npos && command.size() < command_bytes_max &&
+           left_ms() > 0) {
+        set_timeout(client, static_cast<int>(left_ms()) + 1);
         const ssize_t got = recv(client, piece, sizeof piece, 0);
         if (got <= 0) {
             break;
@@ -94,6 +102,7 @@ void admin_socket::serve() {
     }
     if (const std::size_t end = command.find('\n'); end != std::string::npos) {
         command.resize(end);
+        set_timeout(client, client_timeout_ms);
         (void)send_all(client, on_command_(command) + "\n");
     }
     close(client);

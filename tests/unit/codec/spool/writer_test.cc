@@ -217,6 +217,27 @@ TEST(Writer, ASecondFailureInARowClosesTheIntakeUntilTheOperatorOpensIt) {
     EXPECT_EQ(spool.append_and_settle(4, "m", "b").status, append_status::durable);
 }
 
+TEST(Writer, AnIntakeThatFailuresClosedOpensWithTheFirstCommitThatWorks) {
+    simulated_disk disk;
+    spool_harness spool(disk);
+    ASSERT_TRUE(spool.open());
+    for (std::uint64_t id = 1; id <= 2; ++id) {
+        spool.supply();
+        spool.append(id, "m", "b");
+        disk.fail_after(0, disk_fault::io_error, id);
+        spool.turn(25);
+        spool.device().poll();
+    }
+    ASSERT_FALSE(spool.log->intake_open());
+    for (int tick = 0; tick < 60; ++tick) {
+        spool.supply();
+        spool.turn(25);
+        spool.device().poll();
+    }
+    EXPECT_TRUE(spool.log->intake_open());
+    EXPECT_EQ(spool.append_and_settle(4, "m", "b").status, append_status::durable);
+}
+
 TEST(Writer, OutcomesOfAFailedGroupAreWrittenAgain) {
     simulated_disk disk;
     spool_harness spool(disk);
