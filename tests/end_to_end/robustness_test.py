@@ -167,10 +167,12 @@ class Crowd(Attacked):
             self.assertLess(ratio, 1.2)
 
     def test_memory_of_an_idle_session(self):
-        gateway = self.gateway(server={"limits": WIDE}, shards=1)
-        pid, context = gateway.process.pid, trusting()
+        context = trusting()
 
         def cost(count, port, tls):
+            # A gateway for each: what the allocator kept from the other crowd would hide this one.
+            gateway = self.gateway(server={"limits": WIDE}, shards=1)
+            pid = gateway.process.pid
             for one in [Client(gateway.ports[port], tls) for _ in range(50)]:
                 one.socket.close()  # What the allocator takes once.
             gateway.wait(lambda status: status["sessions"]["open"] == 0)
@@ -189,7 +191,7 @@ class Crowd(Attacked):
             gateway.wait(lambda status: status["sessions"]["open"] == 0)
             return each
 
-        plain, secure = cost(self.most, "smtp", False), cost(self.most // 10, "smtps", True)
+        plain, secure = cost(self.most, "smtp", False), cost(self.most // 2, "smtps", True)
         print(f"memory of an idle session: plain {plain:.0f} bytes, TLS {secure:.0f} bytes", flush=True)
         if not SANITIZED:
             self.assertLess(plain, 2048)
@@ -199,14 +201,17 @@ class Crowd(Attacked):
 class Exhausted(Attacked):
     def test_out_of_descriptors_accepting_pauses_and_comes_back(self):
         sink = self.sink()
-        gateway = self.gateway(next_hop=sink.port, server={"limits": WIDE})
+        gateway = Gateway(next_hop=sink.port, server={"limits": WIDE})
+        self.addCleanup(gateway.close)
+        self.addCleanup(lambda: self.check(gateway))
+        # From the start: io_uring remembers the limit of the moment when accepting was asked for.
+        gateway.start(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (48, 48)))
         pid = gateway.process.pid
         self.submit(gateway, "b@far.test")
-        used = len(os.listdir(f"/proc/{pid}/fd"))
-        before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-        resource.prlimit(pid, resource.RLIMIT_NOFILE, (used + 20, before[1]))
+        gateway.process.send_signal(signal.SIGSTOP)  # More than there are descriptors come at once.
         many = connect_many(200, gateway.ports["smtp"])
         gateway_cpu = cpu_seconds(pid)
+        gateway.process.send_signal(signal.SIGCONT)
         time.sleep(3)
         spent = cpu_seconds(pid) - gateway_cpu
         self.assertLess(spent, 1.5 if SANITIZED else 0.3, "it spins")
@@ -216,9 +221,7 @@ class Exhausted(Attacked):
             one.close()
         gateway.wait(lambda status: status["sessions"]["open"] == 0)
         self.submit(gateway, "b@far.test")
-        resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
-        self.submit(gateway, "b@far.test")
-        status = gateway.wait(lambda status: status["mail"]["done"] == 3)
+        status = gateway.wait(lambda status: status["mail"]["done"] == 2)
         self.assertGreater(status["sessions"]["accept_pauses"], 0)
 
     def test_a_small_descriptor_limit_keeps_a_reserve_for_the_queue(self):
@@ -243,7 +246,8 @@ class Exhausted(Attacked):
 
     def test_a_reader_that_never_reads_is_held_not_buffered(self):
         gateway = self.gateway(server={"limits": WIDE}, shards=1)
-        gateway.wait(lambda status: True)
+        for _ in range(20):  # What the first mail takes once.
+            self.submit(gateway, "b@void.test")
         before = private_bytes(gateway.process.pid)
         greedy = []
         for _ in range(40):
@@ -252,18 +256,24 @@ class Exhausted(Attacked):
             one.connect(("127.0.0.1", gateway.ports["smtp"]))
             one.setblocking(False)
             greedy.append(one)
-        text = b"EHLO x\r\nMAIL FROM:<a@acme.test>\r\n" + (b"RCPT TO:<" + b"l" * 60 + b"@" + b"d" * 60 + b".nowhere>\r\n") * 4000
-        left = {one: text for one in greedy}
-        end = time.monotonic() + 3
+        # Replies of 30 times the size, many megabytes, more than any socket holds; hardly a log line.
+        text = memoryview((b"EHLO x\r\n" * 900 + b"MAIL FROM:<a@acme.test>\r\nRCPT TO:<b@void.test>\r\nDATA\r\n\r\n.\r\n") * 2000)
+        sent = dict.fromkeys(greedy, 0)
+        end = moved = time.monotonic() + 3
         while time.monotonic() < end:
             for one in greedy:
-                with contextlib.suppress(BlockingIOError, ConnectionError):
-                    left[one] = left[one][one.send(left[one]):]
+                with contextlib.suppress(BlockingIOError):
+                    sent[one] += one.send(text[sent[one]:])
+                    moved = time.monotonic()
             time.sleep(0.01)
+        self.assertLess(max(sent.values()), len(text))
+        self.assertLess(moved, end - 0.5, "it is not held")
         grown = (private_bytes(gateway.process.pid) - before) / len(greedy)
         print(f"a client that never reads: {grown / 1024:.0f} KiB", flush=True)
         if not SANITIZED:
-            self.assertLess(grown, 400 * 1024)
+            # 64 KiB are kept and 32 KiB of replies; but one burst of the kernel's receive brings what the socket
+            # has, half a megabyte and more, before it can be told to stop.
+            self.assertLess(grown, 2 * 2**20)
         self.submit(gateway, "b@void.test")
         for one in greedy:
             reset(one)
@@ -328,6 +338,52 @@ class Exhausted(Attacked):
 
 
 class RudeClients(Attacked):
+    def test_a_half_closed_client_gets_the_answers_to_what_it_sent(self):
+        gateway = self.gateway()
+        for tls, notify in ((False, False), (True, False), (True, True)):
+            for whole in (True, False):
+                with self.subTest(tls=tls, notify=notify, whole=whole):
+                    client = Client(gateway.ports["smtps" if tls else "smtp"], implicit_tls=tls)
+                    for line in ("EHLO x.test", "MAIL FROM:<a@acme.test>", "RCPT TO:<b@void.test>", "DATA"):
+                        client.say(line)
+                    client.send(BODY + ".\r\nQUIT\r\n" if whole else BODY)
+                    if notify:
+                        client.socket.setblocking(False)
+                        with contextlib.suppress(ssl.SSLError):
+                            client.socket._sslobj.shutdown()
+                        client.socket.settimeout(20)
+                    socket.socket.shutdown(client.socket, socket.SHUT_WR)
+                    if whole:
+                        self.assertRegex(client.reply(), "^250 2.0.0 Ok: queued")
+                        self.assertRegex(client.reply(), "^221 ")
+                    with contextlib.suppress(ssl.SSLError):
+                        self.assertEqual(client.reply(), "")
+        gateway.wait(lambda status: status["sessions"]["open"] == 0)
+        self.assertEqual(gateway.status()["mail"]["received"], 3)
+
+    def test_clear_text_behind_starttls_is_refused_wherever_a_slice_ends(self):
+        gateway = self.gateway()
+        for spare in range(4088, 4101):  # The line ends at, before and behind a border of 4 KiB.
+            client = Client(gateway.ports["smtp"])
+            filler = "EHLO x\r\n" + "NOOP\r\n" * 600
+            filler += "NOOP " + "x" * (spare - len(filler) - 7 - 10) + "\r\n"
+            client.send(filler + "STARTTLS\r\nMAIL FROM:<a@acme.test>\r\n")
+            replies = []
+            while reply := client.reply():
+                replies.append(reply)
+            self.assertRegex(replies[-1], "^554 5.5.1")
+
+    def test_stuffed_dots_are_no_part_of_the_size(self):
+        gateway = self.gateway(policy={"tenants": [{"name": "acme", "relay_hosts": ["127.0.0.0/8"],
+                                                    "limits": {"upload_size": "1MB", "message_size": "1200"}}]})
+        client = Client(gateway.ports["smtp"])
+        client.say("EHLO x.test")
+        for dots, reply in ((399, "^250"), (401, "^552 5.3.4")):
+            for line in ("MAIL FROM:<a@acme.test>", "RCPT TO:<b@void.test>", "DATA"):
+                client.say(line)
+            self.assertRegex(client.say("..\r\n" * dots + "."), reply)
+        client.socket.close()
+
     def test_closing_or_resetting_after_every_byte_of_a_conversation(self):
         gateway = self.gateway(server={"limits": WIDE})
         text = b"".join(CONVERSATION)
