@@ -15,6 +15,10 @@ namespace {
 
 // What may wait for the disk before the connection is held: a receive buffer or so.
 constexpr std::size_t pending_bytes_max = 64 * kib;
+// What `pending_` may keep: it grows by doubling, and one more piece of input always fits.
+constexpr std::size_t pending_capacity_max = 2 * pending_bytes_max;
+// What a body that streams into a file takes of the budget.
+constexpr std::uint64_t stream_bytes = 2 * spool::body_write_bytes + pending_capacity_max;
 
 } // namespace
 
@@ -36,10 +40,21 @@ draft::draft(relay::context& context,
 draft::~draft() {
     registry_.forget(*this);
     release_hot();
+    hold(0);
+}
+
+void draft::drop_body() {
+    body_.clear();
+    release_hot();
 }
 
 void draft::release_hot() {
     context_.counters.hot_bytes -= std::exchange(hot_bytes_, 0);
+}
+
+void draft::hold(std::uint64_t bytes) {
+    context_.counters.hot_bytes += bytes;
+    context_.counters.hot_bytes -= std::exchange(held_bytes_, bytes);
 }
 
 void draft::append(byte_view wire) {
@@ -47,11 +62,9 @@ void draft::append(byte_view wire) {
         return; // It has failed; the client is told at the end.
     }
     body_bytes_ += wire.size();
-    if (context_.counters.hot_bytes > context_.memory_bytes_max && !(spilled_ && hot_bytes_ == 0)) {
+    if (!spilled_ && context_.counters.hot_bytes > context_.memory_bytes_max) {
         // The memory budget is used up: what would need more of it is refused, and the rest of it
         // swallowed; everything else goes on.
-        body_.clear();
-        release_hot();
         fail_with(smtp::reply_table::storage_full);
         return;
     }
@@ -70,13 +83,19 @@ void draft::append(byte_view wire) {
     pending_.append(wire);
     if (hot_bytes_ > 0 && (body_bytes_ > hot_body_bytes_max ||
                            context_.counters.hot_bytes > context_.hot_bytes_max)) {
-        body_.clear();
-        release_hot();
+        drop_body();
     }
     feed_large();
 }
 
 void draft::spill() {
+    // The body is there twice until the file has taken it.
+    const std::uint64_t needed = stream_bytes + body_.bytes();
+    if (context_.counters.hot_bytes + needed > context_.memory_bytes_max) {
+        fail_with(smtp::reply_table::storage_full);
+        return;
+    }
+    hold(needed);
     spilled_ = true;
     pending_.reserve(body_.bytes());
     for (std::size_t index = 0; index < body_.block_count(); ++index) {
@@ -134,6 +153,10 @@ void draft::feed_large() {
     if (waiting_bytes() == 0) {
         pending_.clear();
         pending_at_ = 0;
+        if (pending_.capacity() > pending_capacity_max) {
+            std::string().swap(pending_);
+            hold(stream_bytes);
+        }
     }
     switch (large_->state()) {
     case spool::large_body_state::failed:
@@ -174,6 +197,7 @@ void draft::finish(std::string prefix, std::string protocol) {
 void draft::commit() {
     meta_ = spool::encode_meta(envelope_, prefix_);
     request_.message_id = envelope_.id;
+    hold(held_bytes_ + meta_.size());
     request_.meta = meta_;
     request_.body = spilled_ ? nullptr : &body_;
     request_.large = large_.get();
@@ -194,6 +218,7 @@ void draft::settle(spool::append_status status, const spool::location& where) {
     durable_ = true;
     over_ = true;
     // Beyond this point the message is ours: it survives a power cut.
+    hold(0);
     auto queued = std::make_unique<queued_message>();
     queued->prefix = std::move(prefix_);
     queued->where = where;
@@ -223,8 +248,10 @@ void draft::settle(spool::append_status status, const spool::location& where) {
 
 void draft::fail_with(const smtp::reply& reply) {
     over_ = true;
-    pending_.clear();
+    std::string().swap(pending_);
     pending_at_ = 0;
+    drop_body();
+    hold(large_ == nullptr ? 0 : std::min(held_bytes_, stream_bytes));
     if (!finished_) {
         failure_ = reply;
         if (connection_ != nullptr) {

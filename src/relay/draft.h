@@ -6,7 +6,8 @@
 //         deletes itself when it has settled or was abandoned and nothing is under way.
 // Fails   451 or 452 when the spool cannot; nothing of it is then kept.
 // Bounds  In memory up to the inline limit; beyond it two blocks, and the whole body only while
-//         it is below hot_body_bytes_max and the shard's budget allows.
+//         it is below hot_body_bytes_max and the shard's budget allows. All of it counts against
+//         the budget: what does not fit there is refused with 452 4.3.1.
 
 #pragma once
 
@@ -72,7 +73,9 @@ private:
     void commit();
     void settle(spool::append_status status, const spool::location& where);
     void fail_with(const smtp::reply& reply);
+    void drop_body();
     void release_hot();
+    void hold(std::uint64_t bytes);
     void maybe_delete();
 
     [[nodiscard]] std::size_t waiting_bytes() const noexcept {
@@ -94,7 +97,8 @@ private:
     std::uint32_t body_file_ = spool::no_body_file;
     request request_;
     std::uint64_t body_bytes_ = 0;
-    std::uint64_t hot_bytes_ = 0;        // What of the budget it holds.
+    std::uint64_t hot_bytes_ = 0;        // What of the budget its body holds,
+    std::uint64_t held_bytes_ = 0;       // and what its buffers and its encoded envelope hold.
     std::optional<smtp::reply> failure_; // Found before the end of the message; told there.
     bool spilled_ = false;
     bool finished_ = false;

@@ -37,7 +37,8 @@ smtp::reply damaged_reply() {
 } // namespace
 
 outbound::outbound(relay::context& context)
-    : context_(context), scheduler_(settings_of(context.policy->delivery()), random_seed()) {
+    : context_(context), scheduler_(settings_of(context.policy->delivery()), random_seed()),
+      look_ups_(context.reactor) {
     wake_timer_.owner = this;
     wake_timer_.on_expire = [](task::timer& timer) noexcept {
         static_cast<wake_timer&>(timer).owner->wake_at_ms_ = -1;

@@ -14,6 +14,7 @@
 #include "relay/context.h"
 #include "relay/queued_message.h"
 #include "runtime/task/flow.h"
+#include "runtime/task/scope.h"
 #include "stage/deliver/client.h"
 #include "stage/schedule/scheduler.h"
 
@@ -137,6 +138,7 @@ private:
 
     relay::context& context_;
     schedule::scheduler scheduler_;
+    task::scope look_ups_; // One may hang as long as the resolver likes: nothing waits for it.
     deliver::client_settings client_settings_;
     std::unordered_map<std::uint64_t, std::unique_ptr<queued_message>> messages_;
     std::unordered_map<std::string, destination_entry> destinations_;

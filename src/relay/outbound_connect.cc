@@ -66,7 +66,7 @@ void outbound::open(schedule::lane_id lane) {
     } else {
         entry.waiting.push_back(&opened);
         if (entry.waiting.size() == 1) {
-            context_.flows.start(look_up(std::move(key)));
+            look_ups_.start(look_up(std::move(key)));
         }
     }
 }

@@ -10,9 +10,10 @@ namespace ebbgate::relay {
 void outbound::enqueue(queued_message& message,
                        std::uint32_t attempts,
                        std::int64_t not_before_unix_ms) {
+    const std::uint64_t id = message.envelope.id; // It may end, and be gone, in place().
     const bool goes_out =
         place(message, message.outstanding, attempts, not_before_unix_ms, held_routes::hold);
-    if (!goes_out && messages_.contains(message.envelope.id) && message.hot) {
+    if (!goes_out && messages_.contains(id) && message.hot) {
         // Held: it may be long. The spool has it.
         context_.counters.hot_bytes -= message.body.bytes();
         message.body.clear();

@@ -76,9 +76,11 @@ result<void> shard::set_up(spool::recovered_shard&& recovered, std::vector<std::
     // The largest inline message fits a group, with the largest envelope and the record's own
     // bytes.
     constexpr std::size_t record_bytes_more = 64 * kib;
+    constexpr std::size_t block_bytes = 4 * kib; // A group is whole blocks.
+    const std::size_t largest =
+        options.inline_bytes_max + options.meta_bytes_max + record_bytes_more;
     options.group_bytes_max =
-        std::max(options.group_bytes_max,
-                 options.inline_bytes_max + options.meta_bytes_max + record_bytes_more);
+        std::max(options.group_bytes_max, (largest + block_bytes - 1) / block_bytes * block_bytes);
     options.free_bytes_reserve = server.spool.free_bytes_min;
     writer_ = std::make_unique<spool::writer>(*device_, options, std::move(recovered.start));
     journal_ = std::make_unique<relay::journal>(

@@ -344,7 +344,7 @@ class Refusing(WithGateway):
         slow.close()
 
     def test_messages_of_every_size_go_through_a_large_inline_limit(self):
-        gateway, _ = self.relay(server={"spool": {"inline_max": "8MiB", "segment_size": "64MiB"}})
+        gateway, _ = self.relay(server={"spool": {"inline_max": "8000001", "segment_size": "64MiB"}})
         for size in (1_900_000, 3_000_000, 7_000_000):
             self.send(gateway, ["b@far.test"], "Subject: x\r\n\r\n" + ("y" * 70 + "\r\n") * (size // 72))
         status = gateway.wait(lambda status: status["mail"]["done"] == 3)

@@ -89,7 +89,8 @@ std::int64_t writer::next_deadline_ns() const noexcept {
         next = std::min(next, std::max(due, state.commit_retry_ns));
     }
     if (state.has_unproven_group) {
-        next = std::min(next, state.last_commit_ns + state.options.idle_commit_ns);
+        const std::int64_t due = state.last_commit_ns + state.options.idle_commit_ns;
+        next = std::min(next, std::max(due, state.commit_retry_ns));
     }
     return next;
 }

@@ -12,7 +12,10 @@
 #include <sys/un.h>
 
 #include <algorithm>
+#include <chrono>
 #include <csignal>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <ctime>
 #include <filesystem>
@@ -27,7 +30,8 @@ namespace {
 
 constexpr std::size_t credentials_max = 100'000;
 constexpr std::uint64_t credentials_lifetime_ms = 600'000;
-constexpr std::size_t look_ups_max = 1000; // One a destination at a time.
+constexpr std::chrono::seconds workers_end_max{2}; // At the end; then the exit does not wait.
+constexpr std::size_t look_ups_max = 1000;         // One a destination at a time.
 constexpr std::size_t login_checks_max = 1000;
 
 std::int64_t monotonic_seconds() {
@@ -390,8 +394,22 @@ void daemon::run() {
         thread.join();
     }
     // While the shards that they answer to are there: a worker may be amid a password or a name.
+    const auto until = std::chrono::steady_clock::now() + workers_end_max;
+    bool all_ended = true;
     for (auto* pool : {&workers_, &name_workers_, &segment_worker_}) {
-        pool->reset();
+        const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+            until - std::chrono::steady_clock::now());
+        all_ended = (*pool)->stop(std::max(left, std::chrono::milliseconds(0))) && all_ended;
+    }
+    if (!all_ended) {
+        // A name look-up hangs in the resolver. Everything else is over: what is durable is on the
+        // disk, the logs are written here, and the hanging thread must not meet a destructor.
+        events_.reset();
+        text_.reset();
+        admin_.reset();
+        note("stopped, without waiting for a look-up");
+        std::fflush(nullptr);
+        std::_Exit(0);
     }
     note("stopped");
 }

@@ -12,15 +12,35 @@ worker_pool::worker_pool(std::size_t thread_count, std::size_t queue_jobs_max)
 }
 
 worker_pool::~worker_pool() {
-    {
-        const std::lock_guard hold(lock_);
-        stopping_ = true;
-        queue_.clear();
-    }
-    more_.notify_all();
+    drop_waiting();
     for (std::thread& thread : threads_) {
         thread.join();
     }
+}
+
+void worker_pool::drop_waiting() {
+    std::deque<job> dropped; // Their closures end without the lock.
+    {
+        const std::lock_guard hold(lock_);
+        stopping_ = true;
+        dropped.swap(queue_);
+    }
+    more_.notify_all();
+}
+
+bool worker_pool::stop(std::chrono::milliseconds wait_max) {
+    drop_waiting();
+    {
+        std::unique_lock hold(lock_);
+        if (!ended_.wait_for(hold, wait_max, [this] { return running_jobs_ == 0; })) {
+            return false;
+        }
+    }
+    for (std::thread& thread : threads_) {
+        thread.join();
+    }
+    threads_.clear();
+    return true;
 }
 
 bool worker_pool::submit(task::reactor& home,
@@ -53,9 +73,15 @@ void worker_pool::run() {
             }
             taken = std::move(queue_.front());
             queue_.pop_front();
+            ++running_jobs_;
         }
         taken.work();
         taken.home->post(std::move(taken.finish));
+        {
+            const std::lock_guard hold(lock_);
+            --running_jobs_;
+        }
+        ended_.notify_all();
     }
 }
 

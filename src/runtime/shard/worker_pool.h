@@ -2,7 +2,8 @@
 //
 // Input   Jobs from a reactor's thread.
 // Output  The job's `finish`, run on the reactor that submitted it, after `work` ran on a worker.
-// Owner   The daemon; it outlives the reactors that submit. submit() is for any thread.
+// Owner   The daemon. It has stopped before the reactors that submit are gone: the end of a job is
+//         posted to them. submit() is for any thread.
 // Fails   submit() is false when queue_jobs_max jobs wait: the caller answers "try later".
 // Bounds  thread_count threads, queue_jobs_max jobs.
 
@@ -10,6 +11,7 @@
 
 #include "runtime/task/reactor.h"
 
+#include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <deque>
@@ -28,6 +30,10 @@ public:
     worker_pool(const worker_pool&) = delete;
     worker_pool& operator=(const worker_pool&) = delete;
 
+    // Drops the jobs that wait, takes no more, and gives those that run so long to end. False: one
+    // still runs, and may yet post to its reactor; the process can only exit without destructors.
+    [[nodiscard]] bool stop(std::chrono::milliseconds wait_max);
+
     [[nodiscard]] bool
     submit(task::reactor& home, std::function<void()> work, std::function<void()> finish);
 
@@ -41,12 +47,15 @@ private:
     };
 
     void run();
+    void drop_waiting();
 
     mutable std::mutex lock_;
     std::condition_variable more_;
+    std::condition_variable ended_;
     std::deque<job> queue_;
     std::vector<std::thread> threads_;
     std::size_t queue_jobs_max_;
+    std::size_t running_jobs_ = 0;
     bool stopping_ = false;
 };
 

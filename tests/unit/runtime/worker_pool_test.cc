@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <semaphore>
 #include <thread>
 
@@ -51,6 +52,47 @@ TEST(WorkerPool, AFullQueueRefuses) {
     EXPECT_FALSE(pool.submit(**home, [] {}, [] {}));
     EXPECT_EQ(pool.waiting_jobs(), 3U);
     go_on.release();
+}
+
+TEST(WorkerPool, StoppingWaitsForWhatRunsAndItsEndIsStillPosted) {
+    auto home = task::reactor::open({});
+    ASSERT_TRUE(home.has_value());
+    std::binary_semaphore begun(0);
+    bool ended = false;
+    worker_pool pool(1, 3);
+    ASSERT_TRUE(pool.submit(
+        **home,
+        [&] {
+            begun.release();
+            std::this_thread::sleep_for(std::chrono::milliseconds(50));
+        },
+        [&] { ended = true; }));
+    begun.acquire();
+    ASSERT_TRUE(pool.submit(**home, [] {}, [] {}));
+    EXPECT_TRUE(pool.stop(std::chrono::seconds(10)));
+    EXPECT_EQ(pool.waiting_jobs(), 0U);
+    EXPECT_FALSE(pool.submit(**home, [] {}, [] {}));
+    (*home)->run_once(0);
+    EXPECT_TRUE(ended);
+}
+
+TEST(WorkerPool, StoppingDoesNotWaitForAJobThatHangs) {
+    auto home = task::reactor::open({});
+    ASSERT_TRUE(home.has_value());
+    std::binary_semaphore begun(0);
+    std::binary_semaphore go_on(0);
+    worker_pool pool(2, 3);
+    ASSERT_TRUE(pool.submit(
+        **home,
+        [&] {
+            begun.release();
+            go_on.acquire();
+        },
+        [] {}));
+    begun.acquire();
+    EXPECT_FALSE(pool.stop(std::chrono::milliseconds(20)));
+    go_on.release();
+    EXPECT_TRUE(pool.stop(std::chrono::seconds(10)));
 }
 
 TEST(Reactor, APostWakesASleeper) {
