@@ -48,7 +48,8 @@ flow<int> sum_down(int from) {
 flow<> many_children(int count, long& total) {
     for (int number = 0; number < count; ++number) {
         flow<int> child = sum_down(3);
-        total += co_await child;
+        const int sum = co_await child;
+        total += sum;
     }
 }
 
