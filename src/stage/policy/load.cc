@@ -2,6 +2,7 @@
 #include "stage/policy/snapshot.h"
 
 #include <fmt/format.h>
+#include <xxhash.h>
 
 #include <algorithm>
 #include <array>
@@ -106,15 +107,6 @@ std::string_view name_of(tls_mode mode) {
     return tls_modes[static_cast<std::size_t>(mode)].name;
 }
 
-// FNV-1a: only tells two versions of a file apart, nothing depends on its strength.
-std::uint64_t fingerprint_of(std::string_view text) {
-    std::uint64_t hash = 0xcbf29ce484222325U;
-    for (const char c : text) {
-        hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
-    }
-    return hash;
-}
-
 } // namespace
 
 class snapshot_builder {
@@ -161,7 +153,7 @@ std::expected<snapshot_pointer, config::faults> snapshot_builder::parse(std::str
         return std::unexpected(reader_.take_faults());
     }
     index_relay_hosts();
-    built_->fingerprint_ = fingerprint_of(text);
+    built_->fingerprint_ = XXH3_64bits(text.data(), text.size());
     return built_;
 }
 
@@ -296,21 +288,16 @@ void snapshot_builder::index_route(const value& at) {
     if (match.empty()) {
         return; // Its fault is said already.
     }
-    bool first = true;
-    if (match == "*") {
-        first = built_->catch_all_ == snapshot::no_route;
-        built_->catch_all_ = std::min(built_->catch_all_, index);
-    } else if (match.starts_with("*.")) {
-        first = built_->suffix_routes_.emplace(match.substr(2), index).second;
-    } else {
-        first = built_->exact_routes_.emplace(match, index).second;
+    const bool first = built_->all_routes_.add(match, index);
+    if (built_->routes_.back().relay != relay_kind::hold) {
+        (void)built_->routes_past_hold_.add(match, index);
     }
     if (!first) {
         reader_.add_fault(at,
                           fmt::format("\"{}\" is matched by an earlier route; expected each "
                                       "match once",
                                       match));
-    } else if (built_->catch_all_ < index) {
+    } else if (built_->all_routes_.catch_all < index) {
         reader_.add_fault(at, "is never reached; expected before the route that matches \"*\"");
     }
 }

@@ -52,8 +52,27 @@ const tenant* snapshot::tenant_for_address(std::string_view address) const noexc
     return parsed ? tenant_for_address(*parsed) : nullptr;
 }
 
+bool snapshot::route_index::add(std::string_view match, std::uint32_t index) {
+    if (match == "*") {
+        const bool first = catch_all == no_route;
+        catch_all = std::min(catch_all, index);
+        return first;
+    }
+    return match.starts_with("*.") ? suffix.emplace(match.substr(2), index).second
+                                   : exact.emplace(match, index).second;
+}
+
 const route* snapshot::route_for(std::string_view domain) const noexcept {
-    std::uint32_t first = catch_all_;
+    return find_route(all_routes_, domain);
+}
+
+const route* snapshot::route_past_hold_for(std::string_view domain) const noexcept {
+    return find_route(routes_past_hold_, domain);
+}
+
+const route* snapshot::find_route(const route_index& among,
+                                  std::string_view domain) const noexcept {
+    std::uint32_t first = among.catch_all;
     const auto offer = [&first](const text_map<std::uint32_t>& routes, std::string_view key) {
         const auto found = routes.find(key);
         if (found != routes.end() && found->second < first) {
@@ -70,42 +89,15 @@ const route* snapshot::route_for(std::string_view domain) const noexcept {
             buffer[i] = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
         }
         const std::string_view lower(buffer.data(), domain.size());
-        offer(exact_routes_, lower);
-        if (!suffix_routes_.empty()) {
+        offer(among.exact, lower);
+        if (!among.suffix.empty()) {
             for (std::size_t dot = lower.find('.'); dot != std::string_view::npos;
                  dot = lower.find('.', dot + 1)) {
-                offer(suffix_routes_, lower.substr(dot + 1));
+                offer(among.suffix, lower.substr(dot + 1));
             }
         }
     }
     return first == no_route ? nullptr : &routes_[first];
-}
-
-const route* snapshot::route_past_hold_for(std::string_view domain) const noexcept {
-    if (domain.ends_with('.')) {
-        domain.remove_suffix(1);
-    }
-    const auto ends_with = [domain](std::string_view end) {
-        const auto lower = [](char c) {
-            return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-        };
-        return domain.size() >= end.size() &&
-               std::equal(end.begin(),
-                          end.end(),
-                          domain.end() - static_cast<std::ptrdiff_t>(end.size()),
-                          [&](char wanted, char given) { return wanted == lower(given); });
-    };
-    for (const route& one : routes_) {
-        const std::string_view match = one.match;
-        const bool matches =
-            match == "*" ||
-            (match.starts_with('*') ? ends_with(match.substr(1))
-                                    : domain.size() == match.size() && ends_with(match));
-        if (matches && one.relay != relay_kind::hold) {
-            return &one;
-        }
-    }
-    return nullptr;
 }
 
 } // namespace ebbgate::policy

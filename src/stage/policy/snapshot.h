@@ -103,7 +103,7 @@ public:
 
     // The first route in file order that matches, any case. Null: no route (550 5.4.4).
     [[nodiscard]] const route* route_for(std::string_view domain) const noexcept;
-    // The same, as if there were no `hold` routes. Slower: it looks at each route.
+    // The same, as if there were no `hold` routes.
     [[nodiscard]] const route* route_past_hold_for(std::string_view domain) const noexcept;
 
 private:
@@ -133,6 +133,19 @@ private:
 
     static constexpr std::uint32_t no_route = 0xffff'ffff;
 
+    // Values are indices into routes_: the first route with this match.
+    struct route_index {
+        text_map<std::uint32_t> exact;
+        text_map<std::uint32_t> suffix; // "*.d" under the key "d".
+        std::uint32_t catch_all = no_route;
+
+        // False: a route before it has this match.
+        bool add(std::string_view match, std::uint32_t index);
+    };
+
+    [[nodiscard]] const route* find_route(const route_index& among,
+                                          std::string_view domain) const noexcept;
+
     std::vector<tenant> tenants_;
     std::vector<route> routes_;
     delivery_settings delivery_;
@@ -141,9 +154,8 @@ private:
     text_map<account_place> accounts_by_login_;
     text_map<std::uint32_t> tenants_by_name_;
     std::vector<prefix_table> relay_hosts_; // Longest prefix first.
-    text_map<std::uint32_t> exact_routes_;  // Value: index of the first route with this match.
-    text_map<std::uint32_t> suffix_routes_; // "*.d" under the key "d".
-    std::uint32_t catch_all_ = no_route;
+    route_index all_routes_;
+    route_index routes_past_hold_;
 };
 
 using snapshot_pointer = std::shared_ptr<const snapshot>;

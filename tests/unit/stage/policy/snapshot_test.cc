@@ -124,6 +124,18 @@ TEST(PolicyParse, WithoutACatchAllSomeDomainsHaveNoRoute) {
     EXPECT_EQ((*parsed)->route_for("b.example"), nullptr);
 }
 
+TEST(PolicyParse, PastTheHoldTheFirstRouteThatDoesNotHoldWins) {
+    const auto parsed = parse(R"({"routes":[{"match":"a.example","relay":"hold"},
+        {"match":"*.example","relay":"h:25"},{"match":"b.test","relay":"hold"}],"tenants":[]})",
+                              "p");
+    ASSERT_TRUE(parsed.has_value()) << config::to_text(parsed.error());
+    EXPECT_EQ((*parsed)->route_for("A.example.")->relay, relay_kind::hold);
+    const route* past = (*parsed)->route_past_hold_for("A.example.");
+    ASSERT_NE(past, nullptr);
+    EXPECT_EQ(past->match, "*.example");
+    EXPECT_EQ((*parsed)->route_past_hold_for("b.test"), nullptr);
+}
+
 struct fault_case {
     const char* name;
     std::string_view routes;
