@@ -1,6 +1,6 @@
 #include "stage/deliver/client.h"
 
-#include <fmt/format.h>
+#include "stage/deliver/command_line.h"
 
 #include <algorithm>
 #include <cstring>
@@ -269,59 +269,16 @@ bool client::peer_lacks_something() {
     return true;
 }
 
-std::string client::mail_line() const {
-    const message::envelope& envelope = *job_.envelope;
-    std::string line = "MAIL FROM:<" + envelope.sender + ">";
-    if (peer_.message_bytes_max > 0) {
-        line += fmt::format(" SIZE={}", job_.message_bytes);
-    }
-    if (envelope.body == message::body_type::eight_bit_mime && peer_.eight_bit_mime) {
-        line += " BODY=8BITMIME";
-    }
-    if (envelope.smtputf8) {
-        line += " SMTPUTF8";
-    }
-    if (peer_.dsn && envelope.ret != message::dsn_return::unset) {
-        line += envelope.ret == message::dsn_return::full ? " RET=FULL" : " RET=HDRS";
-    }
-    if (peer_.dsn && !envelope.envelope_id.empty()) {
-        line += " ENVID=" + envelope.envelope_id;
-    }
-    return line + "\r\n";
-}
-
-std::string client::recipient_line(std::size_t position) const {
-    const message::recipient& recipient = job_.envelope->recipients[job_.recipients[position]];
-    std::string line = "RCPT TO:<" + recipient.address + ">";
-    if (peer_.dsn && recipient.notify != 0) {
-        line += " NOTIFY=";
-        if (recipient.notify == message::notify_never) {
-            line += "NEVER";
-        } else {
-            const char* comma = "";
-            for (const auto& [bit, word] : {std::pair{message::notify_success, "SUCCESS"},
-                                            std::pair{message::notify_failure, "FAILURE"},
-                                            std::pair{message::notify_delay, "DELAY"}}) {
-                if ((recipient.notify & bit) != 0) {
-                    line += comma;
-                    line += word;
-                    comma = ",";
-                }
-            }
-        }
-    }
-    if (peer_.dsn && !recipient.original.empty()) {
-        line += " ORCPT=" + recipient.original;
-    }
-    return line + "\r\n";
+std::string client::line_for(std::size_t position) const {
+    return recipient_line(job_.envelope->recipients[job_.recipients[position]], peer_);
 }
 
 void client::send_envelope() {
     pipelined_ = peer_.pipelining;
-    std::string text = mail_line();
+    std::string text = mail_line(*job_.envelope, peer_, job_.message_bytes);
     if (pipelined_) {
         for (std::size_t position = 0; position < job_.recipients.size(); ++position) {
-            text += recipient_line(position);
+            text += line_for(position);
         }
         text += "DATA\r\n";
     }
@@ -368,7 +325,7 @@ void client::on_mail_reply(const smtp::reply& reply) {
     if (mail_accepted_) {
         step_ = step::rcpt;
         if (!pipelined_) {
-            say(recipient_line(0), step::rcpt, settings_.command_timeout_ms);
+            say(line_for(0), step::rcpt, settings_.command_timeout_ms);
         }
         return;
     }
@@ -393,7 +350,7 @@ void client::on_recipient_reply(const smtp::reply& reply) {
     ++answered_;
     if (answered_ < job_.recipients.size()) {
         if (!pipelined_) {
-            say(recipient_line(answered_), step::rcpt, settings_.command_timeout_ms);
+            say(line_for(answered_), step::rcpt, settings_.command_timeout_ms);
         }
         return;
     }

@@ -175,8 +175,7 @@ private:
     void take_job();
     [[nodiscard]] bool peer_lacks_something();
     void send_envelope();
-    [[nodiscard]] std::string mail_line() const;
-    [[nodiscard]] std::string recipient_line(std::size_t position) const;
+    [[nodiscard]] std::string line_for(std::size_t position) const;
     // `replies`: how many the text asks for.
     void say(byte_view text, step next, std::uint64_t timeout_ms, std::size_t replies = 1);
     void arm(std::uint64_t timeout_ms);
