@@ -125,7 +125,9 @@ private:
         if (with_faults_ && !disk_->fault_is_armed() && below(40) == 0) {
             disk_->fail_after(below(12), static_cast<disk_fault>(below(4)), random_());
             ++sums_.faults;
-            spool_->log->reopen_intake();
+        }
+        if (!spool_->log->intake_open()) {
+            spool_->turn(1'000); // Closed by faults: the next try is a second away.
         }
     }
 

@@ -6,8 +6,8 @@
 // Owner   One shard thread. Callbacks run from the device's loop or from pump(), never in append().
 // Fails   A failed or short write or sync ends the segment: its group settles as failed (no_space
 //         for ENOSPC and EDQUOT), its log numbers are voided in the next segment, done and state
-//         records are written again. A second failure in a row closes the intake;
-//         what must be written again is tried each second, and the first success opens it.
+//         records are written again. A second failure in a row closes the intake; what
+//         must be written again is tried each second, and the first success opens it.
 // Bounds  writer_options. One group is under way at a time.
 // Specs   docs/spool-format.md.
 
@@ -116,7 +116,6 @@ public:
     // False: answer 451 or 452 at MAIL. See intake_status for which.
     [[nodiscard]] bool intake_open() const noexcept;
     [[nodiscard]] append_status intake_status() const noexcept; // durable, failed or no_space.
-    void reopen_intake() noexcept;                              // Does not wait for that success.
     void note_free_bytes(std::uint64_t bytes) noexcept;
 
     // Segments: order when wanted, prepare_segment() on a worker, then give or report.

@@ -124,12 +124,6 @@ append_status writer::intake_status() const noexcept {
     return append_status::durable;
 }
 
-void writer::reopen_intake() noexcept {
-    log_->is_latched = false;
-    log_->commit_retry_ns = 0;
-    log_->consecutive_failures = 0;
-}
-
 void writer::note_free_bytes(std::uint64_t bytes) noexcept {
     log_->free_bytes = bytes;
 }
