@@ -39,17 +39,17 @@ constexpr known_key limit_keys[] = {
     {"max_errors_per_connection"},
     {"max_commands_per_connection"},
     {"client_timeout"},
-    {"data_processing_timeout"},
+    {"data_processing_timeout", false},
     {"memory"},
 };
 constexpr known_key spool_keys[] = {{"segment_size"}, {"free_min"}, {"log_sync"}, {"inline_max"}};
 constexpr known_key io_uring_keys[] = {
     {"defer_taskrun"},
-    {"multishot_accept"},
-    {"multishot_recv"},
-    {"provided_buffers"},
-    {"fixed_files"},
-    {"zero_copy_send"},
+    {"multishot_accept", false},
+    {"multishot_recv", false},
+    {"provided_buffers", false},
+    {"fixed_files", false},
+    {"zero_copy_send", false},
 };
 
 constexpr named_value listener_kinds[] = {
@@ -272,8 +272,6 @@ void server_parser::parse_limits(const value& at) {
     reader_.set(
         at, "max_commands_per_connection", limits.max_commands_per_connection, 1, count_max);
     reader_.set_duration(at, "client_timeout", limits.client_timeout, seconds(1), seconds(86'400));
-    reader_.set_duration(
-        at, "data_processing_timeout", limits.data_processing_timeout, seconds(1), seconds(86'400));
     reader_.set_size(at, "memory", limits.memory_bytes, 16 * mib, std::uint64_t{1} << 50);
 }
 
@@ -303,17 +301,10 @@ void server_parser::parse_io_uring(const value& at) {
     if (!reader_.object(at, io_uring_keys)) {
         return;
     }
-    const auto set = [&](std::string_view key, feature_override& into) {
-        if (const value* found = at.find(key)) {
-            into = static_cast<feature_override>(reader_.choice(*found, overrides).value_or(0));
-        }
-    };
-    set("defer_taskrun", result_.io_uring.defer_taskrun);
-    set("multishot_accept", result_.io_uring.multishot_accept);
-    set("multishot_recv", result_.io_uring.multishot_recv);
-    set("provided_buffers", result_.io_uring.provided_buffers);
-    set("fixed_files", result_.io_uring.fixed_files);
-    set("zero_copy_send", result_.io_uring.zero_copy_send);
+    if (const value* found = at.find("defer_taskrun")) {
+        result_.io_uring.defer_taskrun =
+            static_cast<feature_override>(reader_.choice(*found, overrides).value_or(0));
+    }
 }
 
 void server_parser::set_path(const value& object,

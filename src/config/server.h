@@ -42,7 +42,6 @@ struct connection_limits {
     std::uint32_t max_errors_per_connection = 20;          // 421 4.7.0
     std::uint32_t max_commands_per_connection = 1'000'000; // 421 4.7.0
     std::chrono::seconds client_timeout{300};              // 421 4.4.2, RFC 5321 4.5.3.2.7
-    std::chrono::seconds data_processing_timeout{600};     // 451 4.3.0
     std::uint64_t memory_bytes = 1 * gib;                  // 421 4.3.2 and slower reading
 };
 
@@ -60,11 +59,6 @@ enum class feature_override : std::uint8_t { automatic, on, off };
 // What the running kernel is asked to do; `auto` probes at start.
 struct io_uring_settings {
     feature_override defer_taskrun = feature_override::automatic;
-    feature_override multishot_accept = feature_override::automatic;
-    feature_override multishot_recv = feature_override::automatic;
-    feature_override provided_buffers = feature_override::automatic;
-    feature_override fixed_files = feature_override::automatic;
-    feature_override zero_copy_send = feature_override::automatic;
 };
 
 struct server {

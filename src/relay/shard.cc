@@ -24,6 +24,18 @@ std::int64_t monotonic_ns() {
     return now.tv_sec * 1'000'000'000 + now.tv_nsec;
 }
 
+ring::use use_of(config::feature_override wanted) {
+    switch (wanted) {
+    case config::feature_override::automatic:
+        return ring::use::automatic;
+    case config::feature_override::on:
+        return ring::use::on;
+    case config::feature_override::off:
+        return ring::use::off;
+    }
+    return ring::use::automatic;
+}
+
 // How many clients one shard takes, by configuration and by RLIMIT_NOFILE.
 std::size_t connections_max_of(const config::connection_limits& limits, std::uint32_t shards) {
     rlimit files{};
@@ -62,7 +74,9 @@ result<std::unique_ptr<shard>> shard::start(const shared_parts& shared,
 
 result<void> shard::set_up(spool::recovered_shard&& recovered, std::vector<std::uint16_t>& ports) {
     const config::server& server = shared_.server;
-    auto opened = task::reactor::open({});
+    ring::options ring_options;
+    ring_options.defer_taskrun = use_of(server.io_uring.defer_taskrun);
+    auto opened = task::reactor::open(ring_options);
     if (!opened) {
         return std::unexpected(std::move(opened.error()));
     }
@@ -165,6 +179,7 @@ void shard::refresh_settings() {
             limits.message_bytes_max = largest;
         }
         limits.errors_max = shared_.server.limits.max_errors_per_connection;
+        limits.commands_max = shared_.server.limits.max_commands_per_connection;
         limits.messages_per_session_max = shared_.server.limits.max_messages_per_connection;
     }
 }

@@ -102,6 +102,7 @@ inline constexpr fixed_reply message_too_big = "552 5.3.4 Message size exceeds f
 inline constexpr fixed_reply chunk_too_big = "552 5.3.4 Chunk exceeds message size limit\r\n";
 inline constexpr fixed_reply too_many_recipients = "452 4.5.3 Too many recipients\r\n";
 inline constexpr fixed_reply too_many_errors = "421 4.7.0 Error: too many errors, closing\r\n";
+inline constexpr fixed_reply session_too_long = "421 4.7.0 Error: too many commands, closing\r\n";
 inline constexpr fixed_reply too_many_commands =
     "421 4.7.0 Error: too many commands without a message, closing\r\n";
 inline constexpr fixed_reply too_many_authentications =

@@ -68,12 +68,16 @@ result<void> ring::set_up(const options& options) {
     };
     int error = 0;
     for (const std::uint32_t flags : ladder) {
+        const bool defers = (flags & IORING_SETUP_DEFER_TASKRUN) != 0;
+        if (options.defer_taskrun == (defers ? use::off : use::on)) {
+            continue;
+        }
         io_uring_params params{};
         params.flags = flags | IORING_SETUP_CQSIZE;
         params.cq_entries = options.completion_entries;
         error = -io_uring_queue_init_params(options.submission_entries, &kernel_->uring, &params);
         if (error == 0) {
-            capabilities_.defer_taskrun = (flags & IORING_SETUP_DEFER_TASKRUN) != 0;
+            capabilities_.defer_taskrun = defers;
             capabilities_.single_issuer = (flags & IORING_SETUP_SINGLE_ISSUER) != 0;
             capabilities_.min_wait = (params.features & feature_min_timeout) != 0;
             break;

@@ -33,11 +33,14 @@ struct operation {
     [[nodiscard]] bool in_flight() const noexcept { return slot != idle; }
 };
 
+enum class use : std::uint8_t { automatic, on, off }; // `on`: or the ring does not open.
+
 struct options {
     std::uint32_t submission_entries = 512;
     std::uint32_t completion_entries = 16384;
     std::uint32_t buffer_count = 1024; // Power of two.
     std::uint32_t buffer_bytes = 16 * kib;
+    use defer_taskrun = use::automatic;
 };
 
 // Which optional features the running kernel gave us; logged and shown by `status`.

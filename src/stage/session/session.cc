@@ -146,6 +146,8 @@ void session::enforce_limits() {
         close_with(table::too_many_authentications);
     } else if (refused_recipients_ >= settings_.limits.refused_recipients_max) {
         close_with(table::too_many_refused_recipients);
+    } else if (counters_.commands > settings_.limits.commands_max) {
+        close_with(table::session_too_long);
     } else if (commands_without_message_ > settings_.limits.commands_without_message_max) {
         close_with(table::too_many_commands);
     }

@@ -17,6 +17,7 @@ struct limits {
     std::uint32_t messages_per_session_max = 1'000'000; // 421 4.7.0, announced as MAILMAX.
     std::uint32_t errors_max = 20;                      // Since the last message. 421 4.7.0, close.
     std::uint32_t refused_recipients_max = 10'000;      // Since the last message. 421 4.7.0, close.
+    std::uint32_t commands_max = 1'000'000;             // Of a session. 421 4.7.0, close.
     std::uint32_t commands_without_message_max = 1000;  // Other than RCPT. 421 4.7.0, close.
     std::uint32_t authentications_failed_max = 3;       // 421 4.7.0, close.
     std::uint32_t login_bytes_max = 255;                // 535 5.7.8.

@@ -72,6 +72,16 @@ TEST(Limits, CommandsWithoutAMessageAreCounted) {
                     .output.ends_with("queued as ID\r\n"));
 }
 
+TEST(Limits, CommandsOfASessionAreCountedAlsoWithMessages) {
+    settings settings = plain_settings();
+    settings.limits.commands_max = 10;
+    const std::string mail = "MAIL FROM:<>\r\nRCPT TO:<a@b.test>\r\nBDAT 0 LAST\r\n";
+    EXPECT_TRUE(converse({}, settings, "HELO x\r\n" + repeated(mail, 3), {})
+                    .output.ends_with("queued as ID\r\n"));
+    EXPECT_TRUE(converse({}, settings, "HELO x\r\n" + repeated(mail, 4), {})
+                    .output.ends_with("421 4.7.0 Error: too many commands, closing\r\n"));
+}
+
 TEST(Limits, MessagesPerSession) {
     settings settings = plain_settings();
     settings.limits.messages_per_session_max = 1;
