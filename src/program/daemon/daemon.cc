@@ -291,42 +291,37 @@ std::string daemon::status() {
     return admin::status_json(facts, all);
 }
 
+std::string daemon::refuse_reload(const std::string& why) {
+    policy_is_stale_ = true;
+    note("nothing reloaded, what was in force stays:\n" + why);
+    std::string text;
+    json::writer out(text);
+    out.begin_object().key("ok").boolean(false);
+    out.member("error", why).end_object();
+    return text;
+}
+
 std::string daemon::reload() {
     auto loaded = policy::load(server_.policy);
     if (!loaded) {
-        policy_is_stale_ = true;
-        note("policy not reloaded, the one before stays in force:\n" +
-             config::to_text(loaded.error()));
-        std::string text;
-        json::writer out(text);
-        out.begin_object().key("ok").boolean(false);
-        out.member("error", config::to_text(loaded.error())).end_object();
-        return text;
+        return refuse_reload(config::to_text(loaded.error()));
     }
-    // All of it is loaded before any of it is in force. Each shard has a context of its own.
+    // All of it is loaded before any of it is in force. A context belongs to one shard.
     std::vector<std::shared_ptr<tls::context>> contexts;
-    for (std::size_t index = 0; index < shards_.size() && !server_.tls.certificate.empty();
-         ++index) {
-        auto fresh = tls::context::for_server(server_.tls.certificate, server_.tls.key);
-        if (!fresh) {
-            policy_is_stale_ = true;
-            note("nothing reloaded, what was in force stays: " + fresh.error().detail);
-            std::string text;
-            json::writer out(text);
-            out.begin_object().key("ok").boolean(false);
-            out.member("error", fresh.error().detail).end_object();
-            return text;
+    while (!server_.tls.certificate.empty() && contexts.size() < shards_.size()) {
+        auto made = tls::context::for_server(server_.tls.certificate, server_.tls.key);
+        if (!made) {
+            return refuse_reload(made.error().detail);
         }
-        contexts.push_back(std::move(*fresh));
+        contexts.push_back(std::move(*made));
     }
     policy_is_stale_ = false;
     policy_ = *loaded;
     credentials_.clear();
-    std::atomic<std::size_t> next = 0;
     on_each_shard([&](relay::shard& shard) {
         shard.set_policy(policy_);
-        if (const std::size_t mine = next++; mine < contexts.size()) {
-            shard.set_tls(contexts[mine]);
+        if (!contexts.empty()) {
+            shard.set_tls(contexts[shard.index()]);
         }
     });
     note("policy reloaded");

@@ -42,6 +42,7 @@ private:
     std::string on_command(std::string_view command);
     std::string status();
     std::string reload();
+    std::string refuse_reload(const std::string& why);
     // Runs `work` on each shard's thread and waits for all.
     void on_each_shard(const std::function<void(relay::shard&)>& work);
     void note(const std::string& text);
