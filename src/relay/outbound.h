@@ -97,6 +97,14 @@ private:
 
     enum class held_routes : std::uint8_t { hold, pass };
 
+    // Where the routes send recipients.
+    struct placement {
+        std::vector<std::pair<const policy::route*, schedule::recipient_set>> out;
+        schedule::recipient_set kept; // Held: by a route, or for want of one.
+        schedule::recipient_set discarded;
+        bool is_unrouted = false;
+    };
+
     struct wake_timer : task::timer {
         outbound* owner = nullptr;
     };
@@ -111,6 +119,12 @@ private:
                std::uint32_t attempts,
                std::int64_t not_before_unix_ms,
                held_routes held);
+    [[nodiscard]] placement sort(const queued_message& message,
+                                 const schedule::recipient_set& recipients,
+                                 held_routes held) const;
+    [[nodiscard]] schedule::delivery_item blank_item(const queued_message& message,
+                                                     std::uint32_t attempts,
+                                                     std::int64_t not_before_unix_ms) const;
     bool place_again(const schedule::delivery_item& item, held_routes held);
     [[nodiscard]] const policy::route* route_of(std::string_view address, held_routes held) const;
     void finish_recipient(queued_message& message,

@@ -35,12 +35,10 @@ const policy::route* outbound::route_of(std::string_view address, held_routes he
     return past != nullptr ? past : first;
 }
 
-// Recipients of one destination make one item: one transaction carries them all.
-bool outbound::place(queued_message& message,
-                     const schedule::recipient_set& recipients,
-                     std::uint32_t attempts,
-                     std::int64_t not_before_unix_ms,
-                     held_routes held) {
+// What all items of the message have in common.
+schedule::delivery_item outbound::blank_item(const queued_message& message,
+                                             std::uint32_t attempts,
+                                             std::int64_t not_before_unix_ms) const {
     const std::int64_t now_ms = clock_ms();
     const std::int64_t now_unix_ms = context_.reactor.unix_us() / 1000;
     schedule::delivery_item blank;
@@ -55,38 +53,53 @@ bool outbound::place(queued_message& message,
     }
     blank.attempts = static_cast<std::uint16_t>(std::min<std::uint32_t>(attempts, 65535));
     blank.size_kib = static_cast<std::uint32_t>(message.bytes() / kib + 1);
-    std::vector<std::pair<const policy::route*, schedule::delivery_item>> items;
-    schedule::delivery_item kept = blank; // Held: by a route, or for want of one.
-    schedule::delivery_item discarded = blank;
-    bool is_unrouted = false;
+    return blank;
+}
+
+// Recipients of one destination make one item: one transaction carries them all.
+outbound::placement outbound::sort(const queued_message& message,
+                                   const schedule::recipient_set& recipients,
+                                   held_routes held) const {
+    placement sorted;
     recipients.for_each([&](std::uint32_t index) {
         const policy::route* route = route_of(message.envelope.recipients[index].address, held);
         if (route == nullptr || route->relay == policy::relay_kind::hold) {
-            is_unrouted = is_unrouted || route == nullptr;
-            kept.recipients.add(index);
+            sorted.is_unrouted = sorted.is_unrouted || route == nullptr;
+            sorted.kept.add(index);
             return;
         }
         if (route->relay == policy::relay_kind::discard) {
-            discarded.recipients.add(index);
+            sorted.discarded.add(index);
             return;
         }
-        auto place = std::find_if(items.begin(), items.end(), [&](const auto& item) {
-            return item.first->destination == route->destination;
+        auto at = std::find_if(sorted.out.begin(), sorted.out.end(), [&](const auto& one) {
+            return one.first->destination == route->destination;
         });
-        if (place == items.end()) {
-            place = items.emplace(items.end(), route, blank);
+        if (at == sorted.out.end()) {
+            at = sorted.out.emplace(sorted.out.end(), route, schedule::recipient_set());
         }
-        place->second.recipients.add(index);
+        at->second.add(index);
     });
+    return sorted;
+}
+
+bool outbound::place(queued_message& message,
+                     const schedule::recipient_set& recipients,
+                     std::uint32_t attempts,
+                     std::int64_t not_before_unix_ms,
+                     held_routes held) {
+    const placement sorted = sort(message, recipients, held);
+    schedule::delivery_item item = blank_item(message, attempts, not_before_unix_ms);
     ++message.items; // Keeps the message until all of it is looked at.
-    discarded.recipients.for_each([&](std::uint32_t index) {
+    sorted.discarded.for_each([&](std::uint32_t index) {
         const smtp::reply reply(250, {2, 0, 0}, "Discarded by route");
         finish_recipient(message, index, outcome::event_type::delivery, reply, "", {}, 1);
     });
-    if (!kept.recipients.empty()) {
+    if (!sorted.kept.empty()) {
         ++message.items;
-        scheduler_.hold(kept);
-        if (is_unrouted) {
+        item.recipients = sorted.kept;
+        scheduler_.hold(item);
+        if (sorted.is_unrouted) {
             // Inbound had a route for it: the policy has changed since. The message is ours.
             unrouted_.insert(message.envelope.id);
             context_.journal.note(context_.reactor.unix_us(),
@@ -95,15 +108,15 @@ bool outbound::place(queued_message& message,
                                       ": held, there is no route to a recipient any more");
         }
     }
-    for (auto& [route, item] : items) {
+    for (const auto& [route, its_recipients] : sorted.out) {
         ++message.items;
+        item.recipients = its_recipients;
         destinations_.try_emplace(route->destination, destination_entry{*route, {}, 0, 0, {}});
-        (void)scheduler_.add(item, route->destination, now_ms);
+        (void)scheduler_.add(item, route->destination, clock_ms());
     }
-    const bool goes_out = !items.empty();
     --message.items;
     settle(message, attempts, not_before_unix_ms);
-    return goes_out;
+    return !sorted.out.empty();
 }
 
 // For an item that came out of the hold.

@@ -73,6 +73,8 @@ public:
     // From any thread.
     void post(std::function<void()> work) { reactor_->post(std::move(work)); }
 
+    [[nodiscard]] std::uint32_t index() const noexcept { return index_; }
+
     // The rest belongs to the shard's thread (use post).
     void open_listeners();
     void set_policy(policy::snapshot_pointer policy);
