@@ -2,8 +2,8 @@
 // is out of descriptors.
 //
 // Owner   The reactor's thread. stop() first, then destroy when is_idle().
-// Fails   open() says which address and why. EMFILE, and any
-//         other fault that goes on, pauses accepting for accept_pause_ms.
+// Fails   open() says which address and why. EMFILE, and any other fault that goes on, pauses
+//         accepting for accept_pause_ms.
 
 #pragma once
 
@@ -85,7 +85,6 @@ private:
     pause_timer pause_;
     std::uint64_t pauses_ = 0;
     std::uint32_t failures_ = 0; // Since the last connection.
-
     int fd_ = -1;
     std::uint16_t port_ = 0;
     bool stopped_ = false;

@@ -8,8 +8,6 @@
 
 #pragma once
 
-#include "ebbgate/base/assert.h"
-
 #include "runtime/task/frame_pool.h"
 
 #include <coroutine>

@@ -35,8 +35,6 @@ public:
 
     [[nodiscard]] std::size_t count() const noexcept { return count_; }
 
-    [[nodiscard]] task::reactor& reactor() noexcept { return reactor_; }
-
 private:
     friend class sleep;
     struct root;
