@@ -146,32 +146,6 @@ class Relaying(WithGateway):
         gateway.wait(lambda status: status["mail"]["done"] == 1)
         self.assertEqual(len(self.stored()), 1)
 
-    def test_a_client_that_half_closes_behind_its_last_command_gets_its_replies(self):
-        gateway, sink = self.relay()
-        for tls in (False, True):
-            for quit_line in ("QUIT\r\n", ""):
-                with self.subTest(tls=tls, quit=quit_line):
-                    client = Client(gateway.ports["smtps" if tls else "smtp"], implicit_tls=tls)
-                    client.say("EHLO x.test")
-                    for line in ("MAIL FROM:<a@acme.test>", "RCPT TO:<b@far.test>", "DATA"):
-                        client.say(line)
-                    client.send("Subject: x\r\n\r\nhi\r\n.\r\n" + quit_line)
-                    socket.socket.shutdown(client.socket, socket.SHUT_WR)
-                    self.assertRegex(client.reply(), "^250 2.0.0")
-                    if quit_line:
-                        self.assertRegex(client.reply(), "^221")
-                    self.assertEqual(client.reply(), "")
-        # Half a message is none, however it ends.
-        client = Client(gateway.ports["smtp"])
-        for line in ("EHLO x.test", "MAIL FROM:<a@acme.test>", "RCPT TO:<b@far.test>", "DATA"):
-            client.say(line)
-        client.send("Subject: x\r\n\r\nhi\r\n.")
-        client.socket.shutdown(socket.SHUT_WR)
-        self.assertEqual(client.reply(), "")
-        status = gateway.wait(lambda status: status["mail"]["done"] == 4 and status["sessions"]["open"] == 0)
-        self.assertEqual(status["mail"]["received"], 4)
-        self.assertEqual(sink.stop()["messages"], 4)
-
     def test_many_recipients_go_out_in_transactions_of_a_hundred(self):
         sink = Sink()
         self.addCleanup(sink.process.kill)
