@@ -31,6 +31,8 @@ public:
 
     void start_tls() override { EBBGATE_ASSERT(false); } // It is not offered here.
 
+    void refused(ebbgate::smtp::verb, const ebbgate::smtp::reply&) override {}
+
     void close() override {
         EBBGATE_ASSERT(!closed_ && !begun_);
         closed_ = true;

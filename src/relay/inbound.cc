@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <ctime>
 #include <utility>
 
@@ -236,6 +237,18 @@ void inbound_connection::close() {
     over();
 }
 
+void inbound_connection::refused(smtp::verb verb, const smtp::reply& reply) {
+    message::envelope known;
+    known.sender = sender_;
+    known.client_helo = session_.helo_name();
+    known.account = login_name_;
+    std::string stage(smtp::to_text(verb));
+    std::transform(stage.begin(), stage.end(), stage.begin(), [](char c) {
+        return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
+    });
+    context_.journal.rejected(context_.reactor.unix_us(), address_, stage, reply, known, "");
+}
+
 void inbound_connection::start_tls() {
     stream_->set_filter(context_.server_tls->make_filter("", [this](const std::string&) {
         ++context_.counters.tls_handshakes;
@@ -331,11 +344,13 @@ std::optional<smtp::reply> inbound_connection::check_client() {
 }
 
 bool inbound_connection::may_relay() {
+    sender_.clear(); // Of the message before.
     return context_.policy->tenant_for_address(address_) != nullptr;
 }
 
-std::optional<smtp::reply> inbound_connection::check_sender(const smtp::path&,
+std::optional<smtp::reply> inbound_connection::check_sender(const smtp::path& sender,
                                                             const smtp::mail_parameters&) {
+    sender_ = sender.text;
     policy_ = context_.policy; // Beyond this point a reload does not change this message's rules.
     if (session_.authenticated()) {
         const policy::account* account = policy_->find_account(login_name_);

@@ -61,6 +61,7 @@ public:
     // session::handler
     void send(byte_view reply_bytes) override;
     void start_tls() override;
+    void refused(smtp::verb verb, const smtp::reply& reply) override;
     void close() override;
     std::optional<std::string> decode_base64(byte_view text) override;
     void authenticate(std::string login, std::string password) override;
@@ -112,6 +113,7 @@ private:
     std::string login_name_;
     std::string tenant_name_;
     session::session session_;
+    std::string sender_; // Of the last MAIL: for the log.
     deadline_timer deadline_;
     std::uint64_t message_bytes_max_ = 0; // Of the tenant; 0: the listener's.
     std::uint32_t recipients_max_ = 0;

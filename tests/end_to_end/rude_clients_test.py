@@ -5,6 +5,7 @@ import concurrent.futures
 import contextlib
 import os
 import random
+import re
 import signal
 import socket
 import ssl
@@ -203,6 +204,29 @@ class RudeClients(Attacked):
                 client.say(line)
             self.assertRegex(client.say("..\r\n" * dots + "."), reply)
         client.socket.close()
+
+    def test_each_refusal_has_a_line_that_says_why(self):
+        gateway = self.gateway(policy={"tenants": [{"name": "acme", "relay_hosts": ["127.0.0.0/8"],
+                                                    "limits": {"upload_size": "2000", "message_size": "1200"}}]})
+        begin = ("EHLO x.test", "MAIL FROM:<a@acme.test>", "RCPT TO:<b@void.test>", "DATA")
+        for end in ("bare\n.\r\n", "y" * 900 + "\r\n" + "y" * 500 + "\r\n.", ("z" * 900 + "\r\n") * 4 + "."):
+            client = Client(gateway.ports["smtp"])
+            for line in begin:
+                client.say(line)
+            self.assertRegex(client.say(end), "^5")
+            client.socket.close()
+        client = Client(gateway.ports["smtp"])
+        client.say("EHLO x.test")
+        client.say("MAIL FROM:<a@acme.test> SIZE=5000")
+        client.socket.close()
+        gateway.wait(lambda status: status["sessions"]["open"] == 0)
+        time.sleep(0.2)  # Lines wait so long at most.
+        log = gateway.text_log()
+        who = r"from unknown\[127\.0\.0\.1\]:"
+        for stage, why, count in (("DATA", "521 5.5.2 Bare <LF>", 1), ("DATA", "552 5.3.4 Message size", 2),
+                                  ("MAIL", "552 5.3.4 Message size", 1)):
+            self.assertEqual(len(re.findall(rf"NOQUEUE: reject: {stage} {who} {why}.*from=<a@acme\.test>.*helo=<x\.test>",
+                                            log)), count, log)
 
     def test_closing_or_resetting_after_every_byte_of_a_conversation(self):
         gateway = self.gateway(server={"limits": WIDE})

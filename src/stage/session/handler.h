@@ -27,6 +27,9 @@ public:
     // The 220 has been sent: what arrives from now on is the TLS handshake. Answered by
     // session::tls_started(). A failed handshake just closes the connection.
     virtual void start_tls() = 0;
+    // MAIL or a message was refused, or the session ends for a fault of the client: for the log.
+    // Comes before the reply is sent. Recipients are not told of here: check_recipient() knows.
+    virtual void refused(smtp::verb verb, const smtp::reply& reply) = 0;
     // Close once everything sent has gone out. No call follows.
     virtual void close() = 0;
 

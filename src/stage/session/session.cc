@@ -106,7 +106,11 @@ void session::on_command(byte_view line) {
 }
 
 void session::send(const smtp::fixed_reply& reply) {
-    note_reply(reply.code());
+    if (reply.code() < 400) {
+        note_success(reply.code());
+    } else {
+        note_refusal(reply);
+    }
     handler_.send(reply.wire());
     if (reply.code() == 421 || reply.code() == 521) {
         close_now();
@@ -114,26 +118,42 @@ void session::send(const smtp::fixed_reply& reply) {
 }
 
 void session::send(const smtp::reply& reply) {
-    note_reply(reply.code);
+    if (reply.code < 400) {
+        note_success(reply.code);
+    } else {
+        note_refusal(reply);
+    }
     handler_.send(smtp::to_wire(reply));
     if (reply.code == 421 || reply.code == 521) {
         close_now();
     }
 }
 
-void session::note_reply(int code) {
-    if (code >= 400) {
-        ++counters_.errors;
-    }
-    // Chunks behind a failed one are the same error again. Recipients are counted on their own,
-    // so that a long list with dead addresses in it does not end the session.
-    if (code >= 500 && current_verb_ != smtp::verb::rcpt && !bdat_failed_) {
-        ++errors_;
-    }
+void session::note_success(int code) {
     // 334 and 354 are half-way; the final reply counts.
     if (code < 300) {
         ++counters_.accepted[static_cast<std::size_t>(current_verb_)];
     }
+}
+
+void session::note_refusal(const smtp::reply& reply) {
+    ++counters_.errors;
+    // Chunks behind a failed one are the same error again. Recipients are counted on their own,
+    // so that a long list with dead addresses in it does not end the session.
+    if (reply.code >= 500 && current_verb_ != smtp::verb::rcpt && !bdat_failed_) {
+        ++errors_;
+    }
+    const bool of_a_message = current_verb_ == smtp::verb::mail ||
+                              current_verb_ == smtp::verb::data ||
+                              current_verb_ == smtp::verb::bdat;
+    if (reply.code == 521 || (of_a_message && reply.code != 421 && !bdat_failed_)) {
+        handler_.refused(current_verb_, reply);
+    }
+}
+
+void session::end_for(const smtp::reply& fault) {
+    handler_.refused(current_verb_, fault);
+    close_with(fault);
 }
 
 void session::enforce_limits() {
@@ -141,15 +161,15 @@ void session::enforce_limits() {
         return;
     }
     if (errors_ >= settings_.limits.errors_max) {
-        close_with(table::too_many_errors);
+        end_for(table::too_many_errors);
     } else if (authentications_failed_ >= settings_.limits.authentications_failed_max) {
-        close_with(table::too_many_authentications);
+        end_for(table::too_many_authentications);
     } else if (refused_recipients_ >= settings_.limits.refused_recipients_max) {
-        close_with(table::too_many_refused_recipients);
+        end_for(table::too_many_refused_recipients);
     } else if (counters_.commands > settings_.limits.commands_max) {
-        close_with(table::session_too_long);
+        end_for(table::session_too_long);
     } else if (commands_without_message_ > settings_.limits.commands_without_message_max) {
-        close_with(table::too_many_commands);
+        end_for(table::too_many_commands);
     }
 }
 

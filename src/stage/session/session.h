@@ -136,8 +136,10 @@ private:
     void on_command(byte_view line);
     void send(const smtp::fixed_reply& reply);
     void send(const smtp::reply& reply);
-    void note_reply(int code);
+    void note_success(int code);
+    void note_refusal(const smtp::reply& reply);
     void enforce_limits();
+    void end_for(const smtp::reply& fault);
     void close_now();
     void forget_transaction();
 

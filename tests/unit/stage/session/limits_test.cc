@@ -82,6 +82,28 @@ TEST(Limits, CommandsOfASessionAreCountedAlsoWithMessages) {
                     .output.ends_with("421 4.7.0 Error: too many commands, closing\r\n"));
 }
 
+TEST(Limits, WhatIsRefusedIsToldOnceForTheLog) {
+    settings settings = plain_settings();
+    settings.limits.message_bytes_max = 20;
+    settings.limits.errors_max = 4;
+    const std::string mail = "MAIL FROM:<>\r\nRCPT TO:<a@b.test>\r\n";
+    const auto seen = converse({},
+                               settings,
+                               "HELO x\r\nMAIL FROM:<> SIZE=21\r\n" + mail + "DATA\r\n" +
+                                   std::string(30, 'x') + "\r\n.\r\n" + mail + "BDAT 30\r\n" +
+                                   std::string(30, 'x') + "BDAT 1 LAST\r\nx" + "RSET\r\nFOO\r\n",
+                               {});
+    EXPECT_EQ(seen.refusals,
+              (std::vector<std::string>{"mail 552 5.3.4 Message size exceeds fixed limit",
+                                        "data 552 5.3.4 Message size exceeds fixed limit",
+                                        "bdat 552 5.3.4 Chunk exceeds message size limit",
+                                        "unknown 421 4.7.0 Error: too many errors, closing"}));
+    const auto smuggled = converse({}, settings, "HELO x\r\n" + mail + "DATA\r\nx\n.\r\n", {});
+    EXPECT_EQ(
+        smuggled.refusals,
+        std::vector<std::string>{"data 521 5.5.2 Bare <LF> received, message refused, closing"});
+}
+
 TEST(Limits, MessagesPerSession) {
     settings settings = plain_settings();
     settings.limits.messages_per_session_max = 1;

@@ -40,6 +40,12 @@ public:
 
     void start_tls() override { log.emplace_back("start_tls"); }
 
+    std::vector<std::string> refusals; // "verb line".
+
+    void refused(smtp::verb verb, const smtp::reply& reply) override {
+        refusals.push_back(std::string(smtp::to_text(verb)) + " " + smtp::to_line(reply));
+    }
+
     void close() override {
         log.emplace_back(closed ? "CLOSED TWICE" : "close");
         closed = true;
@@ -129,6 +135,7 @@ public:
 struct outcome {
     std::string output;
     std::vector<std::string> log;
+    std::vector<std::string> refusals;
 
     bool operator==(const outcome&) const = default;
 };
@@ -156,7 +163,7 @@ inline outcome converse(scripted_handler handler,
         }
     }
     session.connection_lost();
-    return {handler.output, handler.log};
+    return {handler.output, handler.log, handler.refusals};
 }
 
 // The same whole, cut once at every place, and byte by byte; answered at once and later.
