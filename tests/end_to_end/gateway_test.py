@@ -332,6 +332,15 @@ class Refusing(WithGateway):
         self.assertEqual(done.returncode, 1)
         self.assertRegex(done.stderr, r"bad\.json:\d+: /hostnam: unknown key")
 
+    def test_check_looks_at_the_certificate(self):
+        gateway, _ = self.relay()
+        command = [DAEMON, "--config", gateway.folder / "ebbgate.json", "--check"]
+        self.assertEqual(subprocess.run(command, check=False).returncode, 0)
+        (gateway.folder / "key.pem").unlink()
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stderr, r"ebbgate\.json: /tls: .*key\.pem")
+
 
 class Surviving(WithGateway):
     def test_sigkill_under_load_loses_nothing_acknowledged(self):

@@ -158,7 +158,6 @@ void daemon::note(const std::string& text) {
 result<void> daemon::start() {
     started_seconds_ = monotonic_seconds();
     raise_file_limit();
-    tls::initialise();
     sigset_t signals;
     sigemptyset(&signals);
     for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGUSR1}) {

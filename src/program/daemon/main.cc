@@ -1,6 +1,7 @@
 // ebbgated: the gateway.
 
 #include "program/daemon/daemon.h"
+#include "runtime/tls/tls.h"
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -27,6 +28,14 @@ int main(int argc, char** argv) {
     if (!policy) {
         fmt::print(stderr, "{}\n", config::to_text(policy.error()));
         return 1;
+    }
+    tls::initialise();
+    if (!server->tls.certificate.empty()) {
+        const auto usable = tls::context::for_server(server->tls.certificate, server->tls.key);
+        if (!usable) {
+            fmt::print(stderr, "{}: /tls: {}\n", config_file, usable.error().detail);
+            return 1;
+        }
     }
     if (check_only) {
         return 0;
