@@ -131,7 +131,9 @@ def write_config(sink_address, password, socket_path):
     (HOME / "log").mkdir()
     (HOME / "ebbgate.json").write_text(json.dumps(server, indent=2) + "\n")
     (HOME / "policy.json").write_text(json.dumps(policy, indent=2) + "\n")
-    (HOME / "message.eml").write_text(f"From: {LOGIN}\nTo: you@sink.test\nSubject: one by hand\n\nHello.\n")
+    # curl sends it as it is, and a bare line feed is refused.
+    (HOME / "message.eml").write_bytes(
+        f"From: {LOGIN}\r\nTo: you@sink.test\r\nSubject: one by hand\r\n\r\nHello.\r\n".encode())
 
 
 def listener_ports(socket_path):
