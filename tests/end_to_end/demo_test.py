@@ -17,7 +17,8 @@ class Demo(unittest.TestCase):
     def test_the_lines_it_prints_deliver_a_message_each(self):
         demo = subprocess.Popen([sys.executable, ROOT / "tools/demo.py"], stdout=subprocess.PIPE, text=True)
         self.addCleanup(demo.stdout.close)
-        self.addCleanup(lambda: demo.poll() is None and demo.kill())
+        self.addCleanup(demo.wait, 60)
+        self.addCleanup(demo.terminate)  # It stops its gateway and its sink.
         shown = ""
         while "Ctrl-C stops everything." not in shown:
             line = demo.stdout.readline()
