@@ -23,6 +23,8 @@ FUZZ_SECONDS = float(os.environ.get("EBBGATE_FUZZ_SECONDS", "5"))
 
 
 class Exhausted(Attacked):
+    # It probes memory through a pipe of its own, and calls a sound object broken when it gets none.
+    @unittest.skipIf(SANITIZED == "undefined", "the undefined-behaviour sanitizer needs descriptors itself")
     def test_out_of_descriptors_accepting_pauses_and_comes_back(self):
         sink = self.sink()
         gateway = self.gateway(descriptors=48, next_hop=sink.port, server={"limits": WIDE})
