@@ -62,6 +62,12 @@ void outbound::policy_changed() {
             (void)place_again(*item, held_routes::hold);
         }
     }
+    if (!unrouted_.empty()) { // One line, however many they are.
+        context_.journal.note(context_.reactor.unix_us(),
+                              "qmgr",
+                              std::to_string(unrouted_.size()) +
+                                  " messages are held, there is no route to a recipient any more");
+    }
 }
 
 queued_message* outbound::find(std::uint64_t message_id) noexcept {

@@ -13,6 +13,12 @@ void outbound::enqueue(queued_message& message,
     const std::uint64_t id = message.envelope.id; // It may end, and be gone, in place().
     const bool goes_out =
         place(message, message.outstanding, attempts, not_before_unix_ms, held_routes::hold);
+    if (unrouted_.contains(id)) {
+        context_.journal.note(context_.reactor.unix_us(),
+                              "qmgr",
+                              message::to_text(id) +
+                                  ": held, there is no route to a recipient any more");
+    }
     if (!goes_out && messages_.contains(id) && message.hot) {
         // Held: it may be long. The spool has it.
         context_.counters.hot_bytes -= message.body.bytes();
@@ -102,10 +108,6 @@ bool outbound::place(queued_message& message,
         if (sorted.is_unrouted) {
             // Inbound had a route for it: the policy has changed since. The message is ours.
             unrouted_.insert(message.envelope.id);
-            context_.journal.note(context_.reactor.unix_us(),
-                                  "qmgr",
-                                  message::to_text(message.envelope.id) +
-                                      ": held, there is no route to a recipient any more");
         }
     }
     for (const auto& [route, its_recipients] : sorted.out) {
