@@ -50,6 +50,8 @@ public:
 
     // Ends connections after their running message.
     void shut_down();
+    // Those that still run: their messages stay, with the doubt on record where there is one.
+    void cut();
 
     // Null: it has ended.
     [[nodiscard]] queued_message* find(std::uint64_t message_id) noexcept;
@@ -147,6 +149,7 @@ private:
     void pump_body(connection& connection);
     void start_reader(connection& connection);
     void set_wake_timer();
+    [[nodiscard]] std::vector<deliver::client*> open_clients() const;
     [[nodiscard]] attempt_place place_of(const connection& connection) const;
     [[nodiscard]] std::int64_t unix_ms_at(std::int64_t clock_ms) const;
 

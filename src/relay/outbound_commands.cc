@@ -39,15 +39,25 @@ void outbound::shut_down() {
             connections_.erase(waiting);
         }
     }
+    for (deliver::client* client : open_clients()) {
+        client->shut_down();
+    }
+}
+
+void outbound::cut() {
+    for (deliver::client* client : open_clients()) {
+        client->cut();
+    }
+}
+
+std::vector<deliver::client*> outbound::open_clients() const {
     std::vector<deliver::client*> open;
     for (const auto& [key, one] : connections_) {
         if (one->client != nullptr) {
             open.push_back(one->client);
         }
     }
-    for (deliver::client* client : open) {
-        client->shut_down();
-    }
+    return open;
 }
 
 } // namespace ebbgate::relay

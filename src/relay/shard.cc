@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::uint64_t tick_ms = 200;
 constexpr std::uint64_t drain_ms_max = 20'000;
+constexpr std::uint64_t cut_ms_max = 1'000;     // For what is left to be written after it.
 constexpr std::uint64_t pause_note_ms = 60'000; // So often at most: a flapping limit is one fact.
 // Descriptors that clients cannot take: an eighth, for next hops, the spool, logs, the operator.
 constexpr std::uint64_t reserve_descriptors_min = 64;
@@ -256,11 +257,23 @@ bool shard::on_turn() noexcept {
     upkeep_->on_turn();
     journal_->flush_if_due(reactor_->now_ms());
     arm_tick();
-    if (draining_ && (is_drained() || reactor_->now_ms() > drain_until_ms_)) {
+    if (draining_) {
+        go_on_draining();
+    }
+    return false;
+}
+
+void shard::go_on_draining() {
+    const bool late = reactor_->now_ms() > drain_until_ms_;
+    if (late && !cutting_) {
+        // Who is not through by now is cut off; what that leaves is written down.
+        cutting_ = true;
+        drain_until_ms_ = reactor_->now_ms() + cut_ms_max;
+        outbound_->cut();
+    } else if (late || is_drained()) {
         journal_->flush();
         reactor_->stop();
     }
-    return false;
 }
 
 // The writer's deadlines are not on the wheel: a tick wakes the turn that pumps it.

@@ -119,6 +119,7 @@ private:
     void refresh_settings();
     void note_accept_pause();
     void arm_tick();
+    void go_on_draining();
     [[nodiscard]] bool is_drained() const;
 
     shared_parts shared_;
@@ -143,6 +144,7 @@ private:
     std::uint64_t pause_noted_ms_ = 0; // 0: never.
     std::size_t connections_max_ = 0;
     bool draining_ = false;
+    bool cutting_ = false; // Behind drain_until_ms_.
 };
 
 } // namespace ebbgate::relay

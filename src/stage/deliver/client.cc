@@ -226,6 +226,12 @@ void client::shut_down() {
     }
 }
 
+void client::cut() {
+    if (step_ != step::connect) { // The connector still points here, and has a time-out.
+        give_up("the gateway stops");
+    }
+}
+
 void client::take_job() {
     if (stopping_ || uses_ >= settings_.messages_max) {
         quit();

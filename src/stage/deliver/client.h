@@ -107,6 +107,8 @@ public:
     [[nodiscard]] bool wake();
     // After the running job, QUIT and close.
     void shut_down();
+    // Now, whatever runs: it ends as a lost connection does.
+    void cut();
 
     [[nodiscard]] net::stream* output() noexcept { return stream_; }
 
