@@ -82,6 +82,7 @@ std::size_t session::feed_chunk(byte_view bytes) {
 
 // What follows could be read in two ways, so nothing that follows is read (521 closes).
 void session::refuse_line_ending(smtp::data_fault fault) {
+    forget_transaction();
     send(fault == smtp::data_fault::bare_cr ? table::bare_cr_in_message
                                             : table::bare_lf_in_message);
 }
