@@ -26,8 +26,8 @@ def password_hash():
 
 
 class Sink:
-    def __init__(self, *options, port=0):
-        self.process = subprocess.Popen([SINK, "--listen", f"127.0.0.1:{port}", "--seconds", "300", *options],
+    def __init__(self, *options, port=0, host="127.0.0.1"):
+        self.process = subprocess.Popen([SINK, "--listen", f"{host}:{port}", "--seconds", "300", *options],
                                         stdout=subprocess.PIPE, text=True)
         line = self.process.stdout.readline().split()
         assert line[0] == "listening", line

@@ -146,6 +146,38 @@ class Relaying(WithGateway):
         gateway.wait(lambda status: status["mail"]["done"] == 1)
         self.assertEqual(len(self.stored()), 1)
 
+    def test_ipv6_from_the_client_to_the_next_hop(self):
+        try:
+            socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+        except OSError as error:
+            self.skipTest(f"this machine has no ::1: {error}")
+        folder = tempfile.mkdtemp()
+        sink = Sink("--maildir", folder, host="[::1]")
+        self.addCleanup(sink.process.kill)
+        self.maildir = pathlib.Path(folder, "new")
+        gateway = self.gateway(
+            server={"listeners": [{"name": "smtp", "kind": "smtp", "listen": "[::1]:0"}]},
+            policy={"tenants": [{"name": "acme", "relay_hosts": ["::1/128"]}],
+                    "routes": [{"match": "*", "relay": f"[::1]:{sink.port}"}]})
+        with smtplib.SMTP("::1", gateway.ports["smtp"], local_hostname="client.test") as client:
+            client.sendmail("a@acme.test", ["b@far.test"], BODY)
+        gateway.wait(lambda status: status["mail"]["delivered"] == 1)
+        (got,) = self.stored()
+        self.assertTrue(got.startswith(b"Received: from client.test ([IPv6:::1])\r\n"), got[:100])
+        self.assertIn("client=unknown[::1]", gateway.text_log())
+
+    def test_without_deferred_task_work_everything_is_the_same(self):
+        sink = Sink()
+        self.addCleanup(sink.process.kill)
+        gateway = self.gateway(next_hop=sink.port, server={"io_uring": {"defer_taskrun": "off"}})
+        self.assertFalse(gateway.status()["ring"]["features"]["defer_taskrun"])
+        done = subprocess.run([SOURCE, "--target", f"127.0.0.1:{gateway.ports['smtp']}", "--messages", "2000",
+                               "--sessions", "20", "--json"], capture_output=True, text=True, timeout=60, check=False)
+        self.assertEqual(json.loads(done.stdout.splitlines()[-1])["acknowledged"], 2000)
+        gateway.wait(lambda status: status["mail"]["delivered"] == 2000, 30)
+        totals = sink.stop()
+        self.assertEqual((totals["unique"], totals["duplicates"]), (2000, 0))
+
     def test_many_recipients_go_out_in_transactions_of_a_hundred(self):
         sink = Sink()
         self.addCleanup(sink.process.kill)

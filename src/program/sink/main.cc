@@ -1,5 +1,6 @@
 // ebbgate-sink: receives mail for tests, counts it, finds what is missing or doubled.
 
+#include "config/address.h"
 #include "program/sink/sink.h"
 
 #include <CLI/CLI.hpp>
@@ -88,7 +89,7 @@ int main(int argc, char** argv) {
     std::vector<std::string> rules;
     double seconds = 0;
     bool no_pipelining = false;
-    app.add_option("--listen", listen, "ADDRESS:PORT, port 0 for any");
+    app.add_option("--listen", listen, "ADDRESS:PORT, an IPv6 address in brackets; port 0 for any");
     app.add_option("--expect", options.expected, "how many different messages will come");
     app.add_option("--rule", rules, "COMMAND:defer|refuse|drop|delay[/N][@PATTERN], repeatable");
     app.add_option("--delay", options.delay_ms, "milliseconds, for rules with delay");
@@ -106,13 +107,12 @@ int main(int argc, char** argv) {
             return 2;
         }
     }
-    const std::size_t colon = listen.rfind(':');
-    if (colon == std::string::npos) {
-        fmt::print(stderr, "--listen wants ADDRESS:PORT\n");
+    const auto endpoint = config::parse_endpoint(listen);
+    if (!endpoint) {
+        fmt::print(stderr, "--listen wants ADDRESS:PORT, an IPv6 address in brackets\n");
         return 2;
     }
-    options.listen = {listen.substr(0, colon),
-                      static_cast<std::uint16_t>(std::atoi(listen.c_str() + colon + 1))};
+    options.listen = {config::to_text(endpoint->address), endpoint->port};
     options.offer_pipelining = !no_pipelining;
     rlimit files{};
     getrlimit(RLIMIT_NOFILE, &files);
@@ -132,7 +132,7 @@ int main(int argc, char** argv) {
         fmt::print(stderr, "{}\n", port.error().detail);
         return 1;
     }
-    const std::string where = fmt::format("{}:{}", options.listen.address, *port);
+    const std::string where = config::to_text(config::endpoint{endpoint->address, *port});
     fmt::print("listening {}\n", where);
     std::fflush(stdout);
     write_file(ready_file, where);

@@ -1,5 +1,6 @@
 // ebbgate-source: sends many messages over many sessions and says how it went.
 
+#include "config/address.h"
 #include "program/source/load.h"
 
 #include <CLI/CLI.hpp>
@@ -119,7 +120,7 @@ int main(int argc, char** argv) {
     std::string ids_file;
     bool as_json = false;
     bool no_pipelining = false;
-    app.add_option("--target", target, "HOST:PORT, an IP address")->required();
+    app.add_option("--target", target, "ADDRESS:PORT, an IPv6 address in brackets")->required();
     app.add_option("--sessions", options.sessions, "sessions at once")
         ->check(CLI::Range(1, 100000));
     app.add_option("--messages", options.messages, "messages in all");
@@ -143,17 +144,12 @@ int main(int argc, char** argv) {
     app.add_flag("--json", as_json, "result as one JSON object");
     CLI11_PARSE(app, argc, argv);
 
-    const std::size_t colon = target.rfind(':');
-    if (colon == std::string::npos) {
-        fmt::print(stderr, "--target wants HOST:PORT\n");
+    const auto where = config::parse_endpoint(target);
+    if (!where) {
+        fmt::print(stderr, "--target wants ADDRESS:PORT, an IPv6 address in brackets\n");
         return 2;
     }
-    options.target.address = target.substr(0, colon);
-    if (options.target.address.starts_with('[') && options.target.address.ends_with(']')) {
-        options.target.address =
-            options.target.address.substr(1, options.target.address.size() - 2);
-    }
-    options.target.port = static_cast<std::uint16_t>(std::atoi(target.c_str() + colon + 1));
+    options.target = {config::to_text(where->address), where->port};
     const std::size_t dash = size.find('-');
     options.size_min = std::strtoull(size.c_str(), nullptr, 10);
     options.size_max = dash == std::string::npos
