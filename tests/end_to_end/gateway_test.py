@@ -164,6 +164,7 @@ class Relaying(WithGateway):
         gateway.wait(lambda status: status["mail"]["delivered"] == 1)
         (got,) = self.stored()
         self.assertTrue(got.startswith(b"Received: from client.test ([IPv6:::1])\r\n"), got[:100])
+        self.assertEqual(gateway.terminate(), 0)  # Its last lines are written.
         self.assertIn("client=unknown[::1]", gateway.text_log())
 
     def test_without_deferred_task_work_everything_is_the_same(self):
