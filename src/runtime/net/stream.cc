@@ -211,7 +211,14 @@ void stream::take_wire(byte_view wire) noexcept {
         return;
     }
     if (status == filter::status::failed) {
-        fail_with(close_reason::tls_failed);
+        // The filter's alert, which says why, is in the output: it goes out before the end.
+        stream_observer* told = std::exchange(observer_, nullptr);
+        closing_ = true;
+        kept_.clear();
+        mark_dirty();
+        if (told != nullptr) {
+            told->on_closed(close_reason::tls_failed);
+        }
     } else if (status == filter::status::closed) {
         end_input();
     }
