@@ -134,28 +134,13 @@ private:
     void start_tls() {
         secure_ = true;
         stream_->set_filter(load_.tls_->make_filter("", [this](const std::string&) {
+            // The client speaks first after STARTTLS; behind an implicit handshake the server does.
             if (step_ == step::starttls) {
-                established_ = true;
+                step_ = step::ehlo;
+                say("EHLO source.test\r\n");
             }
         }));
-        established_ = false;
         (void)tls::begin_handshake(*stream_->get_filter(), *stream_);
-        if (step_ == step::starttls) {
-            wait_for_tls();
-        }
-    }
-
-    // The client speaks first after STARTTLS, once the handshake is over.
-    void wait_for_tls() {
-        if (stream_ == nullptr) {
-            return;
-        }
-        if (established_) {
-            step_ = step::ehlo;
-            say("EHLO source.test\r\n");
-            return;
-        }
-        load_.reactor_.post([this] { wait_for_tls(); });
     }
 
     void say(byte_view text) {
@@ -310,7 +295,6 @@ private:
     bool has_message_ = false;
     bool connecting_ = false;
     bool secure_ = false;
-    bool established_ = false;
     bool pipelining_ = false;
 };
 
