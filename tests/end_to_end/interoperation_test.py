@@ -19,7 +19,7 @@ from mail_servers import Exim, OpenSMTPD, Postfix, free_port
 
 LOGIN = "mailer@acme.test"
 SENDER, RECIPIENT = "a@acme.test", "b@far.test"
-OURS = re.compile(rb"Received: from [^\r\n]+\r\n\tby gate\.test \(Ebbgate\) with ESMTPS?A? id [0-9A-Z]{13};\r\n"
+OURS = re.compile(rb"Received: from [^\r\n]+\r\n\tby gate\.test \(Ebbgate\) with (?:ESMTP|UTF8SMTP)S?A? id [0-9A-Z]{13};\r\n"
                   rb"\t\w{3}, \d{2} \w{3} \d{4} \d\d:\d\d:\d\d \+0000\r\n")
 # What a server may put on top of what it was given.
 THEIRS = re.compile(rb"(?:(?:Return-path|Delivered-To|X-Original-To|Envelope-to|Delivery-date|Received):"
