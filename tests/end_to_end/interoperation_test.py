@@ -84,7 +84,7 @@ class Clients(Interoperation):
         stored = self.stored(len(names))
         for name in names:
             self.ours_first(stored[name], message(name))
-            self.assertIn(b"with ESMTPSA id", stored[name])
+            self.assertRegex(stored[name], rb"with (ESMTP|UTF8SMTP)SA id")
 
     def program(self, *command, **options):
         if not shutil.which(command[0]):
