@@ -34,8 +34,10 @@ statement& statement::bind(int parameter, std::int64_t number) {
 }
 
 statement& statement::bind(int parameter, std::string_view text) {
+    // SQLite takes a null pointer, which an empty view may have, for NULL.
+    const char* bytes = text.empty() ? "" : text.data();
     (void)sqlite3_bind_text64(
-        handle_.get(), parameter, text.data(), text.size(), SQLITE_TRANSIENT, SQLITE_UTF8);
+        handle_.get(), parameter, bytes, text.size(), SQLITE_TRANSIENT, SQLITE_UTF8);
     return *this;
 }
 

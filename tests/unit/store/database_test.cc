@@ -73,5 +73,14 @@ TEST_F(database_test, says_what_is_wrong) {
     EXPECT_FALSE(good->prepare("SELEC"));
 }
 
+TEST_F(database_test, an_empty_text_is_no_null) {
+    auto opened = database::open(folder_ + "/a.db");
+    ASSERT_TRUE(opened);
+    auto asked = opened->prepare("SELECT ? = ''");
+    ASSERT_TRUE(asked);
+    ASSERT_TRUE(asked->bind(1, std::string_view()).step().value());
+    EXPECT_EQ(asked->number(0), 1);
+}
+
 } // namespace
 } // namespace ebbgate::store
