@@ -181,9 +181,9 @@ void draft::feed_large() {
     }
 }
 
-void draft::finish(std::string prefix, std::string protocol) {
+void draft::finish(std::string prefix, const how_received& how) {
     prefix_ = std::move(prefix);
-    protocol_ = std::move(protocol);
+    how_ = how;
     finished_ = true;
     if (failure_) {
         fail_with(*failure_);
@@ -236,8 +236,7 @@ void draft::settle(spool::append_status status, const spool::location& where) {
     queued->envelope = std::move(envelope_);
     ++context_.counters.messages_received;
     context_.counters.bytes_received += body_bytes_;
-    context_.journal.received(
-        context_.reactor.unix_us(), queued->envelope, protocol_, queued->bytes());
+    context_.journal.received(context_.reactor.unix_us(), queued->envelope, how_, queued->bytes());
     const std::string id = message::to_text(queued->envelope.id);
     outbound_.add(std::move(queued));
     if (inbound_connection* told = std::exchange(connection_, nullptr); told != nullptr) {

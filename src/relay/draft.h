@@ -44,8 +44,8 @@ public:
     void append(byte_view wire);
     // No more input for now: the disk is behind.
     [[nodiscard]] bool is_blocked() const noexcept;
-    // All is there; `prefix` goes on top, `protocol` to the log.
-    void finish(std::string prefix, std::string protocol);
+    // All is there; `prefix` goes on top, `how` to the log.
+    void finish(std::string prefix, const how_received& how);
     // Keep nothing. The draft is gone for the caller.
     void abandon();
 
@@ -88,7 +88,7 @@ private:
     inbound_connection* connection_;
     message::envelope envelope_;
     std::string prefix_;
-    std::string protocol_;
+    how_received how_;
     std::string meta_;
     chunks body_;
     std::string pending_; // Of a large body; from pending_at_ on not yet taken by the file.

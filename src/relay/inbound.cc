@@ -276,7 +276,7 @@ std::optional<std::string> inbound_connection::decode_base64(byte_view text) {
 }
 
 void inbound_connection::authentication_in_clear() {
-    context_.journal.login_failed(context_.reactor.unix_us(), address_, "");
+    context_.journal.login_failed(context_.reactor.unix_us(), address_, session_.sasl_method(), "");
 }
 
 void inbound_connection::authenticate(std::string login, std::string password) {
@@ -324,7 +324,8 @@ void inbound_connection::login_checked(const login_check& check) {
         check.right ? context_.policy->find_account(check.login) : nullptr;
     if (account == nullptr || account->password_hash != check.hash) {
         ++context_.counters.logins_failed;
-        context_.journal.login_failed(context_.reactor.unix_us(), address_, check.login);
+        context_.journal.login_failed(
+            context_.reactor.unix_us(), address_, session_.sasl_method(), check.login);
         session_.authentication_finished(session::authentication_result::rejected);
         return;
     }
@@ -426,7 +427,8 @@ void inbound_connection::end_message() {
         return;
     }
     std::string prefix = received_header(draft_->envelope());
-    draft_->finish(std::move(prefix), std::string(session_.protocol(draft_->envelope().smtputf8)));
+    draft_->finish(std::move(prefix),
+                   {session_.protocol(draft_->envelope().smtputf8), session_.sasl_method()});
 }
 
 void inbound_connection::draft_settled(const smtp::reply& reply) {

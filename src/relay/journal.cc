@@ -124,9 +124,12 @@ void journal::connection_lost(std::int64_t unix_us,
     after_line();
 }
 
-void journal::login_failed(std::int64_t unix_us, std::string_view address, std::string_view login) {
+void journal::login_failed(std::int64_t unix_us,
+                           std::string_view address,
+                           std::string_view sasl_method,
+                           std::string_view login) {
     text_.append_auth_failure(
-        text_lines_, unix_us, {.address = address}, "PLAIN", "authentication failure", login);
+        text_lines_, unix_us, {.address = address}, sasl_method, "authentication failure", login);
     after_line();
 }
 
@@ -166,14 +169,14 @@ void journal::rejected(std::int64_t unix_us,
 
 void journal::received(std::int64_t unix_us,
                        const message::envelope& envelope,
-                       std::string_view protocol,
+                       const how_received& how,
                        std::uint64_t bytes) {
     const std::string id = message::to_text(envelope.id);
     text_.append_client(text_lines_,
                         unix_us,
                         id,
                         {.address = envelope.client_address},
-                        envelope.account.empty() ? "" : "PLAIN",
+                        envelope.account.empty() ? "" : how.sasl_method,
                         envelope.account);
     text_.append_from(text_lines_, unix_us, id, envelope.sender, bytes, envelope.recipients.size());
     std::vector<std::string_view> recipients;
@@ -193,7 +196,7 @@ void journal::received(std::int64_t unix_us,
     event.peer_address = outcome::peer{envelope.client_helo, envelope.client_address};
     event.event_unix_us = unix_us;
     event.created_unix_us = envelope.received_unix_ms * 1000;
-    event.reception_protocol = protocol;
+    event.reception_protocol = how.protocol;
     events_.append(event_lines_, event);
     after_line();
 }

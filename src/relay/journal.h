@@ -43,6 +43,12 @@ struct attempt {
     std::uint32_t number = 1;
 };
 
+// Literals, as the session gives them.
+struct how_received {
+    std::string_view protocol;    // "ESMTPSA"
+    std::string_view sasl_method; // "PLAIN"; only looked at where there is an account.
+};
+
 class journal {
 public:
     static constexpr std::size_t block_bytes_max = 64 * kib;
@@ -60,7 +66,10 @@ public:
                          std::string_view address,
                          std::string_view after,
                          bool timed_out);
-    void login_failed(std::int64_t unix_us, std::string_view address, std::string_view login);
+    void login_failed(std::int64_t unix_us,
+                      std::string_view address,
+                      std::string_view sasl_method,
+                      std::string_view login);
     void rejected(std::int64_t unix_us,
                   std::string_view address,
                   std::string_view stage,
@@ -69,7 +78,7 @@ public:
                   std::string_view recipient);
     void received(std::int64_t unix_us,
                   const message::envelope& envelope,
-                  std::string_view protocol,
+                  const how_received& how,
                   std::uint64_t bytes);
     void attempted(std::int64_t unix_us,
                    const message::envelope& envelope,

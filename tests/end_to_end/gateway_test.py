@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """The gateway from the outside: what is acknowledged is durable and arrives, once, byte for byte."""
 
+import base64
 import json
 import os
 import pathlib
 import random
+import re
 import smtplib
 import socket
 import ssl
@@ -53,6 +55,29 @@ class Relaying(WithGateway):
         self.assertRegex(head.decode(), r"^Received: from client\.test \(\[127\.0\.0\.1\]\)\r\n"
                                         r"\tby gate\.test \(Ebbgate\) with ESMTP id [0-9A-Z]{13};\r\n"
                                         r"\t\w{3}, \d{2} \w{3} \d{4} \d\d:\d\d:\d\d \+0000\r\n$")
+
+    def test_the_log_names_the_mechanism_that_was_used(self):
+        gateway, _ = self.relay()
+        client = Client(gateway.ports["smtps"], implicit_tls=True)
+        client.say("EHLO x.test")
+        for word in ("wrong", PASSWORD):
+            client.say("AUTH LOGIN")
+            client.say(base64.b64encode(b"mailer@acme.test").decode())
+            reply = client.say(base64.b64encode(word.encode()).decode())
+        self.assertTrue(reply.startswith("235 "), reply)
+        self.assertTrue(client.login().startswith("503 "))  # Changes nothing.
+        for line in ("MAIL FROM:<a@acme.test>", "RCPT TO:<b@void.test>", "DATA"):
+            client.say(line)
+        client.send(BODY + ".\r\n")
+        self.assertTrue(client.reply().startswith("250 "))
+        clear = Client(gateway.ports["smtp"])
+        clear.say("EHLO x.test")
+        self.assertTrue(clear.say("AUTH CRAM-MD5").startswith("538 "))
+        self.assertTrue(clear.login().startswith("538 "))
+        self.assertEqual(gateway.terminate(), 0)
+        log = gateway.text_log()
+        self.assertEqual(re.findall("SASL (\\S+) authentication failed", log), ["LOGIN", "unknown", "PLAIN"])
+        self.assertIn("sasl_method=LOGIN, sasl_username=mailer@acme.test\n", log)
 
     def test_starttls_and_auth_and_implicit_tls(self):
         gateway, _ = self.relay(policy={"tenants": [dict(Gateway().policy["tenants"][0], relay_hosts=[])]})

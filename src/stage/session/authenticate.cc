@@ -21,6 +21,11 @@ bool equals_ignoring_case(byte_view text, byte_view upper) noexcept {
 } // namespace
 
 void session::on_auth(const smtp::command& command) {
+    const bool login = equals_ignoring_case(command.argument, "LOGIN");
+    const bool plain = equals_ignoring_case(command.argument, "PLAIN");
+    if (!authenticated_) {
+        sasl_method_ = login ? "LOGIN" : plain ? "PLAIN" : "unknown";
+    }
     if (extended_ && settings_.authentication_offered && !tls_active_) {
         handler_.authentication_in_clear();
     }
@@ -28,15 +33,14 @@ void session::on_auth(const smtp::command& command) {
         send(*refused);
         return;
     }
-    auto exchange = std::make_unique<sasl_exchange>();
-    if (equals_ignoring_case(command.argument, "LOGIN")) {
-        exchange->next = sasl_exchange::expected::login_name;
-    } else if (!equals_ignoring_case(command.argument, "PLAIN")) {
+    if (!login && !plain) {
         send(table::unknown_mechanism);
         return;
     }
-    const bool login = exchange->next == sasl_exchange::expected::login_name;
-    sasl_ = std::move(exchange);
+    sasl_ = std::make_unique<sasl_exchange>();
+    if (login) {
+        sasl_->next = sasl_exchange::expected::login_name;
+    }
     phase_ = phase::sasl;
     if (!command.has_initial_response) {
         send(login ? table::sasl_username : table::sasl_continue);

@@ -109,8 +109,11 @@ public:
 
     [[nodiscard]] byte_view helo_name() const noexcept { return helo_name_; }
 
-    // "ESMTPSA" and so on, for Received (RFC 3848, RFC 6531 4.3).
+    // "ESMTPSA" and so on, for Received (RFC 3848, RFC 6531 4.3); a literal.
     [[nodiscard]] byte_view protocol(bool smtputf8) const noexcept;
+
+    // Of the AUTH that succeeded, else of the last one: "PLAIN", "LOGIN" or "unknown"; a literal.
+    [[nodiscard]] byte_view sasl_method() const noexcept { return sasl_method_; }
 
     [[nodiscard]] const counters& statistics() const noexcept { return counters_; }
 
@@ -188,6 +191,7 @@ private:
     std::string helo_name_;
     std::unique_ptr<transaction> transaction_;
     std::unique_ptr<sasl_exchange> sasl_;
+    byte_view sasl_method_;
     std::uint64_t message_bytes_max_;
     std::uint64_t ended_message_bytes_ = 0;
     std::uint64_t chunk_left_bytes_ = 0;
