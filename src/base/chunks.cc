@@ -1,5 +1,7 @@
 #include "ebbgate/base/chunks.h"
 
+#include "ebbgate/base/assert.h"
+
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -74,6 +76,22 @@ void chunks::append(byte_view bytes) {
         bytes_ += taken;
         bytes.remove_prefix(taken);
     }
+}
+
+void chunks::truncate(std::size_t bytes) noexcept {
+    EBBGATE_ASSERT(bytes <= bytes_);
+    std::size_t surplus = bytes_ - bytes;
+    while (surplus > 0) {
+        chunk_block* last = blocks_.back();
+        const std::size_t taken = std::min<std::size_t>(surplus, last->used);
+        last->used -= static_cast<std::uint32_t>(taken);
+        surplus -= taken;
+        if (last->used == 0) {
+            release(last);
+            blocks_.pop_back();
+        }
+    }
+    bytes_ = bytes;
 }
 
 void chunks::clear() noexcept {

@@ -42,6 +42,8 @@ public:
 
     // Copies `bytes` to the end. Only for an owner that has not yet shared the sequence.
     void append(byte_view bytes);
+    // Keeps the first `bytes`, of at least as many. For the same owner.
+    void truncate(std::size_t bytes) noexcept;
 
     void clear() noexcept;
 

@@ -54,6 +54,26 @@ TEST(Chunks, MovedFromIsEmpty) {
     EXPECT_EQ(body.block_count(), 0U);
 }
 
+TEST(Chunks, TruncateKeepsTheBeginning) {
+    std::string text;
+    for (int i = 0; i < 200'000; ++i) {
+        text += static_cast<char>('a' + i % 26);
+    }
+    for (const std::size_t kept : {std::size_t{0},
+                                   std::size_t{1},
+                                   chunks::first_block_bytes,
+                                   chunks::first_block_bytes + 1,
+                                   chunks::first_block_bytes + chunks::block_bytes,
+                                   text.size()}) {
+        chunks body;
+        body.append(text);
+        body.truncate(kept);
+        EXPECT_EQ(body.bytes(), kept);
+        body.append("more");
+        EXPECT_EQ(all_of(body), text.substr(0, kept) + "more");
+    }
+}
+
 TEST(Chunks, FootprintCountsWholeBlocks) {
     chunks body;
     body.append("x");
