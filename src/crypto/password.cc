@@ -30,6 +30,24 @@ bool equal_in_constant_time(std::string_view left, std::string_view right) noexc
 
 } // namespace
 
+std::optional<std::string> hash_password(std::string_view password) {
+    if (password.empty() || password.size() >= password_bytes_max ||
+        password.find('\0') != std::string_view::npos) {
+        return std::nullopt;
+    }
+    std::string text(password);
+    const auto work = std::make_unique<crypt_data>();
+    char setting[CRYPT_GENSALT_OUTPUT_SIZE] = "";
+    // Cost 0 is the default, and no bytes of ours: the library asks the kernel for the salt.
+    const char* salted = crypt_gensalt_rn("$y$", 0, nullptr, 0, setting, sizeof setting);
+    const char* made = salted == nullptr ? nullptr : crypt_r(text.c_str(), setting, work.get());
+    EBBGATE_ASSERT(made != nullptr && made[0] != '*');
+    std::string hash(made);
+    explicit_bzero(work.get(), sizeof *work);
+    explicit_bzero(text.data(), text.size());
+    return hash;
+}
+
 bool password_matches(std::string_view password, const std::string& hash) {
     // crypt(3) takes a C string: with a NUL inside, only the part before it would be checked.
     if (password.size() >= password_bytes_max || password.find('\0') != std::string_view::npos) {
@@ -53,13 +71,7 @@ const std::string& hash_of_nobody() {
         for (char& c : secret) {
             c = static_cast<char>('a' + static_cast<unsigned char>(c) % 26);
         }
-        const std::string password(secret.data(), secret.size());
-        const auto work = std::make_unique<crypt_data>();
-        char setting[CRYPT_GENSALT_OUTPUT_SIZE] = "";
-        crypt_gensalt_rn("$y$", 0, nullptr, 0, setting, sizeof setting);
-        const char* made = crypt_r(password.c_str(), setting, work.get());
-        EBBGATE_ASSERT(made != nullptr && made[0] != '*');
-        return std::string(made);
+        return hash_password({secret.data(), secret.size()}).value();
     }();
     return hash;
 }

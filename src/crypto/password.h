@@ -1,6 +1,7 @@
 // Checks a password against a crypt(3) hash, and remembers for a short time that it was right.
 //
 // Input   Hashes as mkpasswd makes them: yescrypt, bcrypt, scrypt, sha512crypt, sha256crypt.
+//         New ones are yescrypt of default cost.
 // Output  Right or wrong. A check costs tens of milliseconds of CPU: never on a shard.
 // Owner   password_matches(): any thread. credential_cache: one lock, held for a look-up only.
 // Fails   A hash that crypt(3) does not know is wrong for every password.
@@ -13,6 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -21,9 +23,12 @@ namespace ebbgate::crypto {
 
 inline constexpr std::size_t password_bytes_max = 512; // crypt(3): CRYPT_MAX_PASSPHRASE_SIZE.
 
+// Empty for what crypt(3) cannot take: an empty password, a NUL inside, too many bytes.
+[[nodiscard]] std::optional<std::string> hash_password(std::string_view password);
+
 [[nodiscard]] bool password_matches(std::string_view password, const std::string& hash);
 
-// What an unknown login is checked against, so that it takes as long as a wrong password.
+// What an unknown login is checked against where no account has a hash to take instead.
 [[nodiscard]] const std::string& hash_of_nobody();
 
 // A verified pair is kept as a keyed hash of password and account hash: what is in memory tells

@@ -69,5 +69,18 @@ TEST(CredentialCache, IsBounded) {
     EXPECT_EQ(cache.entry_count(), 0U);
 }
 
+TEST(password, a_new_hash_matches_its_password_and_no_other) {
+    const auto made = hash_password("correct horse");
+    ASSERT_TRUE(made);
+    EXPECT_TRUE(made->starts_with("$y$"));
+    EXPECT_TRUE(password_matches("correct horse", *made));
+    EXPECT_FALSE(password_matches("correct horsf", *made));
+    EXPECT_NE(hash_password("correct horse"), made); // Salted.
+    EXPECT_FALSE(hash_password(""));
+    EXPECT_FALSE(hash_password(std::string_view("a\0b", 3)));
+    EXPECT_FALSE(hash_password(std::string(password_bytes_max, 'x')));
+    EXPECT_TRUE(hash_password(std::string(password_bytes_max - 1, 'x')));
+}
+
 } // namespace
 } // namespace ebbgate::crypto
