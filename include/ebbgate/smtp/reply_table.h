@@ -112,6 +112,8 @@ inline constexpr fixed_reply too_many_refused_recipients =
 inline constexpr fixed_reply too_many_messages =
     "421 4.7.0 Error: too many messages in one session, closing\r\n";
 inline constexpr fixed_reply idle_too_long = "421 4.4.2 Error: timeout exceeded, closing\r\n";
+inline constexpr fixed_reply session_lasts_too_long =
+    "421 4.4.2 Error: session lasts too long, closing\r\n";
 inline constexpr fixed_reply closing_down = "421 4.3.2 Service shutting down, closing\r\n";
 inline constexpr fixed_reply too_busy = "421 4.3.2 Too busy, try again later\r\n";
 inline constexpr fixed_reply too_many_connections = "421 4.7.0 Too many connections\r\n";
@@ -121,10 +123,16 @@ inline constexpr fixed_reply banned = "554 5.7.1 Access denied\r\n";
 inline constexpr fixed_reply internal_error = "451 4.3.0 Internal error, try again later\r\n";
 inline constexpr fixed_reply storage_failed = "451 4.3.0 Queue file write error\r\n";
 inline constexpr fixed_reply storage_full = "452 4.3.1 Insufficient system storage\r\n";
-inline constexpr fixed_reply sender_not_authorized =
-    "553 5.7.1 Sender address rejected: not authorized to send\r\n";
 inline constexpr fixed_reply null_sender_refused =
     "553 5.7.1 <>: Sender address rejected: not authorized to send\r\n";
+inline constexpr fixed_reply author_missing = "553 5.7.1 Message has no From field\r\n";
+inline constexpr fixed_reply malformed_header = "550 5.6.0 Malformed message header\r\n";
+// More than one From, or one that hides an address.
+inline constexpr fixed_reply unclear_author =
+    "553 5.7.1 From field rejected: it must name its authors once and clearly\r\n";
+inline constexpr fixed_reply unsigned_message =
+    "550 5.7.20 Message rejected: there is no DKIM key for its From domain\r\n";
+inline constexpr fixed_reply signing_failed = "451 4.7.5 Error: message could not be signed\r\n";
 inline constexpr fixed_reply relay_denied = "554 5.7.1 Relay access denied\r\n";
 
 } // namespace ebbgate::smtp::reply_table

@@ -4,7 +4,8 @@
 // Output  A synced body file, its length and hash, for one MSGX record.
 // Owner   The session that receives it; keep it alive until `idle()`.
 // Fails   The first failed or short write, or the failed sync, ends it: failed() or no_space().
-// Bounds  Two buffers of 256 KiB; append() takes less than offered while both are under way.
+// Bounds  Two buffers of 256 KiB; append() takes less than offered while both are under way, and
+//         after rewind() nothing until what was being written is.
 
 #pragma once
 
@@ -40,6 +41,12 @@ public:
     std::size_t append(byte_view bytes);
     // Writes the rest and syncs once. Nothing may be appended afterwards.
     void finish();
+
+    // A place to go back to, once: `at` bytes from the start, not before bytes(). A later one
+    // replaces it.
+    void set_mark(std::uint64_t at);
+    // Back to the mark, which bytes() has passed or reached. What was appended since is gone.
+    void rewind();
 
     [[nodiscard]] large_body_state state() const noexcept;
     // No operation is under way; only then may it be destroyed.

@@ -1,5 +1,6 @@
 #include "codec/json/document.h"
 
+#include "base/text.h"
 #include "codec/json/writer.h"
 
 #include <simdjson.h>
@@ -9,7 +10,9 @@
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
-#include <cstring>
+#include <memory_resource>
+#include <type_traits>
+#include <vector>
 
 namespace ebbgate::json {
 
@@ -58,6 +61,31 @@ parse_fault locate(byte_view text, const char* fallback) {
     return {line_at(text, text.size()), "", fallback};
 }
 
+constexpr bool separates(char c) {
+    return c == ',' || c == '[' || c == '{';
+}
+
+// Where the text has more commas and opening brackets than values can explain; npos: nowhere. It
+// is what keeps a text of nothing but brackets from costing the parser five times its size.
+std::size_t too_many_separators(byte_view text, std::size_t count_max) {
+    // Strings may hold them too, so the exact count is for the few texts with so many.
+    if (static_cast<std::size_t>(std::count_if(text.begin(), text.end(), separates)) <= count_max) {
+        return byte_view::npos;
+    }
+    std::size_t count = 0;
+    bool in_string = false;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        if (in_string && text[i] == '\\') {
+            ++i;
+        } else if (text[i] == '"') {
+            in_string = !in_string;
+        } else if (!in_string && separates(text[i]) && ++count > count_max) {
+            return i;
+        }
+    }
+    return byte_view::npos;
+}
+
 std::string_view without_trailing_space(std::string_view token) {
     const std::size_t last = token.find_last_not_of(" \t\r\n");
     return token.substr(0, last == std::string_view::npos ? 0 : last + 1);
@@ -104,12 +132,21 @@ bool is_number(std::string_view token, bool& integral) {
 
 } // namespace
 
+// The texts of values lie in the parser's buffer of unescaped strings.
+struct document::storage {
+    std::string text; // With the padding that the parser may read.
+    ondemand::parser parser;
+    std::pmr::monotonic_buffer_resource values; // Given back all at once.
+};
+
+static_assert(std::is_trivially_copyable_v<value> && std::is_trivially_destructible_v<value>);
+
 // Walks the text once; a friend of the tree it builds.
 class builder {
 public:
-    builder(byte_view text, const parse_limits& limits) : text_(text), limits_(limits) {}
+    explicit builder(const parse_limits& limits) : limits_(limits) {}
 
-    std::expected<document, parse_fault> build();
+    std::expected<document, parse_fault> build(std::string text);
 
 private:
     bool build_root(ondemand::document& document, value& into);
@@ -121,7 +158,10 @@ private:
     bool build_object(container source, value& into, std::uint32_t depth);
     bool no_duplicates(const value& object);
     bool build_scalar(std::string_view token, value& into);
-    bool keep_text(const simdjson::simdjson_result<std::string_view>& text, std::string_view& into);
+    bool keep_text(const simdjson::simdjson_result<std::string_view>& text, value& into);
+    bool keep_key(const simdjson::simdjson_result<std::string_view>& text, value& into);
+    value* keep_values(std::size_t first);
+    void take_children(std::size_t first, value& into);
     bool count_value();
     bool refuse(std::string message);
     // For a fault inside this child, which is not yet linked to its parents.
@@ -132,40 +172,54 @@ private:
 
     byte_view text_;
     const parse_limits& limits_;
-    ondemand::parser parser_;
     const char* start_ = nullptr;
-    char* texts_ = nullptr;
-    std::size_t texts_used_ = 0;
+    std::pmr::monotonic_buffer_resource* kept_ = nullptr;
+    std::vector<value> unfinished_; // Of the containers that are being read, outermost first.
     std::size_t values_ = 0;
     std::size_t counted_to_ = 0; // Lines are counted once, as tokens come in order.
     std::uint32_t line_ = 1;
     parse_fault fault_;
 };
 
-std::expected<document, parse_fault> builder::build() {
-    if (text_.size() > limits_.text_bytes_max) {
+std::expected<document, parse_fault> builder::build(std::string text) {
+    constexpr std::size_t bytes_max = 0xffff'ffff; // A value's size has 32 bits.
+    if (text.size() > std::min(limits_.text_bytes_max, bytes_max)) {
         return std::unexpected(parse_fault{1, "", "the text is too large"});
     }
-    if (text_.starts_with("\xef\xbb\xbf")) {
+    if (text.starts_with("\xef\xbb\xbf")) {
         return std::unexpected(parse_fault{
             1, "", "the text starts with a byte order mark; save it as UTF-8 without one"});
     }
-    const simdjson::padded_string padded(text_);
-    start_ = padded.data();
+    // Each value but the first has a comma before it or is the first of its container, and each
+    // container is a value.
+    if (const std::size_t at = too_many_separators(text, 2 * limits_.values_max);
+        at != std::string::npos) {
+        return std::unexpected(
+            parse_fault{line_at(text, at), "", "the text holds too many values"});
+    }
+    document built;
+    built.kept_.reset(new document::storage);
+    document::storage& kept = *built.kept_;
+    const std::size_t bytes = text.size();
+    kept.text = std::move(text);
+    kept.text.resize(bytes + simdjson::SIMDJSON_PADDING);
+    text_ = byte_view(kept.text).substr(0, bytes);
+    start_ = text_.data();
+    kept_ = &kept.values;
     ondemand::document source;
-    if (parser_.iterate(padded).get(source) != simdjson::SUCCESS) {
+    const simdjson::padded_string_view padded(text_.data(), bytes, kept.text.size());
+    if (kept.parser.iterate(padded).get(source) != simdjson::SUCCESS) {
         return std::unexpected(
             locate(text_, "expected a JSON value, found nothing or an incomplete one"));
     }
-    document built;
-    // An unescaped text is never longer than its escaped form.
-    built.texts_ = std::make_unique_for_overwrite<char[]>(text_.size() + 1);
-    texts_ = built.texts_.get();
-    built.root_ = std::make_unique<value>();
-    if (!build_root(source, *built.root_)) {
+    value root;
+    if (!build_root(source, root)) {
         return std::unexpected(std::move(fault_));
     }
-    link(*built.root_);
+    unfinished_.push_back(root);
+    value* const kept_root = keep_values(0);
+    link(*kept_root);
+    built.root_ = kept_root;
     return built;
 }
 
@@ -203,8 +257,7 @@ bool builder::build_root_scalar(ondemand::document& document, std::string_view t
         return refuse("expected the end of the text after the value");
     }
     if (token.front() == '"') {
-        into.kind_ = kind::string;
-        return keep_text(document.get_string(), into.text_);
+        return keep_text(document.get_string(), into);
     }
     return build_scalar(without_trailing_space(token), into);
 }
@@ -234,8 +287,7 @@ bool builder::build_value(ondemand::value source, value& into, std::uint32_t dep
         return build_array(array, into, depth + 1);
     }
     case '"':
-        into.kind_ = kind::string;
-        return keep_text(source.get_string(), into.text_);
+        return keep_text(source.get_string(), into);
     default:
         break;
     }
@@ -249,10 +301,11 @@ bool builder::build_array(container source, value& into, std::uint32_t depth) {
     if (depth > limits_.depth_max) {
         return refuse("nested too deeply");
     }
+    const std::size_t first = unfinished_.size();
     for (auto item : source) {
         value child;
         child.line_ = line_;
-        child.index_ = static_cast<std::uint32_t>(into.children_.size());
+        child.index_ = static_cast<std::uint32_t>(unfinished_.size() - first);
         ondemand::value child_source;
         if (item.get(child_source) != simdjson::SUCCESS) {
             return refuse("expected a comma or the end of the array");
@@ -261,8 +314,9 @@ bool builder::build_array(container source, value& into, std::uint32_t depth) {
             fault_.pointer.insert(0, "/" + std::to_string(child.index_));
             return false;
         }
-        into.children_.push_back(std::move(child));
+        unfinished_.push_back(child);
     }
+    take_children(first, into);
     return true;
 }
 
@@ -272,26 +326,31 @@ bool builder::build_object(container source, value& into, std::uint32_t depth) {
     if (depth > limits_.depth_max) {
         return refuse("nested too deeply");
     }
+    const std::size_t first = unfinished_.size();
     for (auto member : source) {
         ondemand::field field;
         if (std::move(member).get(field) != simdjson::SUCCESS) {
             return refuse("expected a key in quotes, a colon, a comma or the end of the object");
         }
         value child;
-        child.index_ = static_cast<std::uint32_t>(into.children_.size());
-        if (!keep_text(field.unescaped_key(), child.key_)) {
+        child.index_ = static_cast<std::uint32_t>(unfinished_.size() - first);
+        if (!keep_key(field.unescaped_key(), child)) {
             return false;
+        }
+        if (child.index_ >= limits_.members_max) {
+            return refuse("an object holds too many members");
         }
         if (!build_value(field.value(), child, depth)) {
             return inside(child);
         }
-        into.children_.push_back(std::move(child));
+        unfinished_.push_back(child);
     }
+    take_children(first, into);
     return limits_.duplicate_keys_allowed || no_duplicates(into);
 }
 
 bool builder::no_duplicates(const value& object) {
-    const std::vector<value>& members = object.children_;
+    const std::span<const value> members = object.children();
     const auto duplicate = [this](const value& second) {
         line_ = second.line_;
         refuse("duplicate key");
@@ -300,7 +359,7 @@ bool builder::no_duplicates(const value& object) {
     if (members.size() <= small_object_members) {
         for (std::size_t second = 1; second < members.size(); ++second) {
             for (std::size_t first = 0; first < second; ++first) {
-                if (members[first].key_ == members[second].key_) {
+                if (members[first].key() == members[second].key()) {
                     return duplicate(members[second]);
                 }
             }
@@ -313,11 +372,11 @@ bool builder::no_duplicates(const value& object) {
         sorted.push_back(&member);
     }
     std::sort(sorted.begin(), sorted.end(), [](const value* left, const value* right) {
-        const int order = left->key_.compare(right->key_);
+        const int order = left->key().compare(right->key());
         return order != 0 ? order < 0 : left->index_ < right->index_;
     });
     for (std::size_t i = 1; i < sorted.size(); ++i) {
-        if (sorted[i - 1]->key_ == sorted[i]->key_) {
+        if (sorted[i - 1]->key() == sorted[i]->key()) {
             return duplicate(*sorted[i]);
         }
     }
@@ -330,7 +389,7 @@ bool builder::build_scalar(std::string_view token, value& into) {
     }
     if (token == "true" || token == "false") {
         into.kind_ = kind::boolean;
-        into.integer_ = token == "true" ? 1 : 0;
+        into.content_.integer = token == "true" ? 1 : 0;
         return true;
     }
     bool integral = false;
@@ -340,39 +399,67 @@ bool builder::build_scalar(std::string_view token, value& into) {
     }
     const char* const end = token.data() + token.size();
     if (integral) {
-        const auto [stop, error] = std::from_chars(token.data(), end, into.integer_);
+        std::int64_t integer = 0;
+        const auto [stop, error] = std::from_chars(token.data(), end, integer);
         if (error == std::errc{} && stop == end) {
+            into.content_.integer = integer;
             into.kind_ = kind::integer;
             return true;
         }
     }
-    into.integer_ = 0;
-    into.kind_ = kind::real;
-    const auto [stop, error] = std::from_chars(token.data(), end, into.real_);
+    double real = 0;
+    const auto [stop, error] = std::from_chars(token.data(), end, real);
     if (error == std::errc::result_out_of_range) {
         // Too small is zero, as everywhere; too large has no value that could be meant.
         const std::string copy(token);
-        into.real_ = std::strtod(copy.c_str(), nullptr);
+        real = std::strtod(copy.c_str(), nullptr);
     }
-    if (!std::isfinite(into.real_)) {
+    if (!std::isfinite(real)) {
         return refuse("the number is too large");
     }
+    into.content_.real = real;
+    into.kind_ = kind::real;
     return true;
 }
 
-bool builder::keep_text(const simdjson::simdjson_result<std::string_view>& text,
-                        std::string_view& into) {
+bool builder::keep_text(const simdjson::simdjson_result<std::string_view>& text, value& into) {
     std::string_view found;
     if (simdjson::simdjson_result<std::string_view>(text).get(found) != simdjson::SUCCESS) {
         return refuse("a string has a bad escape, or something follows it");
     }
-    char* const copy = texts_ + texts_used_;
-    if (!found.empty()) {
-        std::memcpy(copy, found.data(), found.size());
-    }
-    texts_used_ += found.size();
-    into = {copy, found.size()};
+    // It lies in a buffer of the parser, which the document keeps.
+    into.kind_ = kind::string;
+    into.content_.text = found.data();
+    into.size_ = static_cast<std::uint32_t>(found.size());
     return true;
+}
+
+bool builder::keep_key(const simdjson::simdjson_result<std::string_view>& text, value& into) {
+    value key;
+    if (!keep_text(text, key)) {
+        return false;
+    }
+    if (key.size_ > limits_.key_bytes_max) {
+        return refuse("a key is too long");
+    }
+    into.key_ = key.content_.text;
+    into.key_bytes_ = key.size_;
+    return true;
+}
+
+// Moves what is unfinished from `first` on to where it stays.
+value* builder::keep_values(std::size_t first) {
+    const std::size_t count = unfinished_.size() - first;
+    auto* const kept = static_cast<value*>(kept_->allocate(count * sizeof(value), alignof(value)));
+    const auto begin = unfinished_.begin() + static_cast<std::ptrdiff_t>(first);
+    std::uninitialized_copy(begin, unfinished_.end(), kept);
+    unfinished_.erase(begin, unfinished_.end());
+    return kept;
+}
+
+void builder::take_children(std::size_t first, value& into) {
+    into.size_ = static_cast<std::uint32_t>(unfinished_.size() - first);
+    into.content_.children = into.size_ == 0 ? nullptr : keep_values(first);
 }
 
 bool builder::count_value() {
@@ -388,7 +475,7 @@ bool builder::refuse(std::string message) {
 
 bool builder::inside(const value& child) {
     std::string pointer;
-    append_pointer_key(pointer, child.key_);
+    append_pointer_key(pointer, child.key());
     fault_.pointer.insert(0, pointer);
     return false;
 }
@@ -406,14 +493,28 @@ void builder::advance_to(const char* position, value& into) {
 
 // Children moved while they were built; beyond this point none moves again.
 void builder::link(value& parent) {
-    for (value& child : parent.children_) {
+    const std::size_t count = parent.children().size();
+    for (std::size_t i = 0; i < count; ++i) {
+        value& child = parent.content_.children[i];
         child.parent_ = &parent;
         link(child);
     }
 }
 
+void document::storage_deleter::operator()(storage* kept) const noexcept {
+    delete kept;
+}
+
 std::expected<document, parse_fault> document::parse(byte_view text, const parse_limits& limits) {
-    return builder(text, limits).build();
+    if (text.size() > limits.text_bytes_max) {
+        return std::unexpected(parse_fault{1, "", "the text is too large"}); // And not copied.
+    }
+    return parse_owned(std::string(text), limits);
+}
+
+std::expected<document, parse_fault> document::parse_owned(std::string text,
+                                                           const parse_limits& limits) {
+    return builder(limits).build(std::move(text));
 }
 
 std::string_view name_of(kind kind) noexcept {
@@ -440,8 +541,8 @@ const value* value::find(std::string_view key) const noexcept {
     if (!is_object()) {
         return nullptr;
     }
-    for (const value& child : children_) {
-        if (child.key_ == key) {
+    for (const value& child : children()) {
+        if (child.key() == key) {
             return &child;
         }
     }
@@ -456,7 +557,7 @@ std::string value::pointer() const {
     std::string pointer;
     for (auto at = path.rbegin(); at != path.rend(); ++at) {
         if ((*at)->parent_->is_object()) {
-            append_pointer_key(pointer, (*at)->key_);
+            append_pointer_key(pointer, (*at)->key());
         } else {
             pointer += '/';
             pointer += std::to_string((*at)->index_);

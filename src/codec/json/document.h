@@ -5,7 +5,7 @@
 // Owner   The document owns every value and text; values are valid as long as it is.
 // Fails   With line, pointer and reason on anything that is not strict JSON in UTF-8, on duplicate
 //         keys, and on what exceeds the bounds.
-// Bounds  parse_limits: text_bytes_max, depth_max, values_max.
+// Bounds  parse_limits: text_bytes_max, depth_max, values_max, members_max, key_bytes_max.
 // Specs   RFC 8259, RFC 6901.
 
 #pragma once
@@ -16,9 +16,9 @@
 #include <cstdint>
 #include <expected>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
-#include <vector>
 
 namespace ebbgate::json {
 
@@ -26,6 +26,8 @@ struct parse_limits {
     std::size_t text_bytes_max = 64 * mib;
     std::uint32_t depth_max = 32;
     std::size_t values_max = 4'000'000;
+    std::size_t members_max = 4'000'000;  // Of one object.
+    std::size_t key_bytes_max = 64 * mib; // Faults name keys.
     bool duplicate_keys_allowed = false;
 };
 
@@ -57,22 +59,34 @@ public:
     }
 
     // Each accessor is for its own kind only, and returns an empty value for the others.
-    [[nodiscard]] bool boolean() const noexcept { return integer_ != 0; }
+    [[nodiscard]] bool boolean() const noexcept {
+        return kind_ == json::kind::boolean && content_.integer != 0;
+    }
 
-    [[nodiscard]] std::int64_t integer() const noexcept { return integer_; }
+    [[nodiscard]] std::int64_t integer() const noexcept {
+        return kind_ == json::kind::integer ? content_.integer : 0;
+    }
 
     // An integer beyond 64 bits is a real, so that range checks see its true magnitude.
     [[nodiscard]] double real() const noexcept {
-        return kind_ == json::kind::integer ? static_cast<double>(integer_) : real_;
+        if (kind_ == json::kind::real) {
+            return content_.real;
+        }
+        return static_cast<double>(integer());
     }
 
-    [[nodiscard]] std::string_view text() const noexcept { return text_; }
+    [[nodiscard]] std::string_view text() const noexcept {
+        return is_string() ? std::string_view(content_.text, size_) : std::string_view();
+    }
 
     // Array items or object members, in the order of the text.
-    [[nodiscard]] const std::vector<value>& children() const noexcept { return children_; }
+    [[nodiscard]] std::span<const value> children() const noexcept {
+        return is_object() || is_array() ? std::span<const value>(content_.children, size_)
+                                         : std::span<const value>();
+    }
 
     // The member's name, when the parent is an object.
-    [[nodiscard]] std::string_view key() const noexcept { return key_; }
+    [[nodiscard]] std::string_view key() const noexcept { return {key_, key_bytes_}; }
 
     // The first member with this name, or null. Linear.
     [[nodiscard]] const value* find(std::string_view key) const noexcept;
@@ -85,12 +99,19 @@ public:
 private:
     friend class builder;
 
-    std::string_view key_;
-    std::string_view text_;
-    std::vector<value> children_;
+    union content {
+        std::int64_t integer = 0;
+        double real;
+        const char* text;
+        value* children;
+    };
+
+    // 48 bytes, and nothing to destroy: a policy of a million senders has as many of these.
+    const char* key_ = nullptr;
+    content content_;
     const value* parent_ = nullptr;
-    std::int64_t integer_ = 0;
-    double real_ = 0;
+    std::uint32_t key_bytes_ = 0;
+    std::uint32_t size_ = 0; // Of the text, or the number of children.
     std::uint32_t line_ = 1;
     std::uint32_t index_ = 0;
     json::kind kind_ = json::kind::null;
@@ -100,6 +121,12 @@ class document {
 public:
     [[nodiscard]] static std::expected<document, parse_fault>
     parse(byte_view text, const parse_limits& limits = {});
+    // Without a copy of the text, for a large one; spare capacity for the padding helps.
+    [[nodiscard]] static std::expected<document, parse_fault>
+    parse_owned(std::string text, const parse_limits& limits = {});
+
+    // What parse_owned() appends, at most.
+    static constexpr std::size_t padding_bytes = 64;
 
     [[nodiscard]] const value& root() const noexcept { return *root_; }
 
@@ -107,8 +134,15 @@ private:
     friend class builder;
     document() = default;
 
-    std::unique_ptr<value> root_; // On the heap: children point to their parents.
-    std::unique_ptr<char[]> texts_;
+    struct storage;
+
+    struct storage_deleter {
+        void operator()(storage* kept) const noexcept;
+    };
+
+    // Holds everything that values point to, on the heap, so that a document can be moved.
+    std::unique_ptr<storage, storage_deleter> kept_;
+    const value* root_ = nullptr;
 };
 
 // Appends "/key" to a JSON pointer, with ~ and / escaped.

@@ -22,9 +22,6 @@ namespace ebbgate::json {
 // Appends the inside of a JSON string, without quotes.
 void append_escaped(std::string& out, byte_view text);
 
-// Length of the well-formed UTF-8 sequence at `position`, or 0 when there is none.
-[[nodiscard]] std::size_t utf8_sequence_bytes(byte_view text, std::size_t position) noexcept;
-
 class writer {
 public:
     static constexpr std::uint32_t nesting_max = 63;

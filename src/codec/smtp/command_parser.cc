@@ -83,7 +83,7 @@ smtp::verb common_verb(byte_view word) noexcept {
 
 smtp::verb verb_of_word(byte_view word) noexcept {
     // The bit 0x20 folds some other characters too, so only letters count.
-    if (word.size() == 4 && std::all_of(word.begin(), word.end(), is_alpha)) {
+    if (word.size() == 4 && std::all_of(word.begin(), word.end(), is_letter)) {
         if (const smtp::verb found = common_verb(word); found != verb::unknown) {
             return found;
         }

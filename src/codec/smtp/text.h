@@ -1,8 +1,10 @@
-// ASCII helpers of the SMTP codec: case, digits, words. Locale plays no part.
+// ASCII helpers of the SMTP codec: words and numbers.
 
 #pragma once
 
 #include "ebbgate/base/bytes.h"
+
+#include "base/text.h"
 
 #include <cstdint>
 #include <limits>
@@ -10,42 +12,8 @@
 
 namespace ebbgate::smtp {
 
-[[nodiscard]] constexpr char lower(char c) noexcept {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
-}
-
-[[nodiscard]] constexpr bool is_digit(char c) noexcept {
-    return c >= '0' && c <= '9';
-}
-
-[[nodiscard]] constexpr bool is_alpha(char c) noexcept {
-    return lower(c) >= 'a' && lower(c) <= 'z';
-}
-
 [[nodiscard]] constexpr bool is_alnum(char c) noexcept {
-    return is_alpha(c) || is_digit(c);
-}
-
-[[nodiscard]] constexpr bool is_ascii(char c) noexcept {
-    return static_cast<unsigned char>(c) < 0x80;
-}
-
-// C0 controls and DEL. Whether bytes above 127 are well formed is asked elsewhere.
-[[nodiscard]] constexpr bool is_control(char c) noexcept {
-    return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
-}
-
-// `word` is lower case.
-[[nodiscard]] constexpr bool equals_ignoring_case(byte_view text, byte_view word) noexcept {
-    if (text.size() != word.size()) {
-        return false;
-    }
-    for (std::size_t i = 0; i < text.size(); ++i) {
-        if (lower(text[i]) != word[i]) {
-            return false;
-        }
-    }
-    return true;
+    return is_letter(c) || is_digit(c);
 }
 
 [[nodiscard]] constexpr bool starts_ignoring_case(byte_view text, byte_view word) noexcept {

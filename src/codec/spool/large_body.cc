@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <cstring>
 #include <new>
+#include <string>
 
 namespace ebbgate::spool {
 
@@ -45,11 +46,50 @@ struct large_body::stream {
     std::uint64_t hash = 0;
     XXH3_state_t* hasher = nullptr;
 
+    static constexpr std::uint64_t no_mark = ~std::uint64_t{0};
+    std::uint64_t mark = no_mark;
+    bool mark_passed = false;
+    bool rewinding = false;              // Old writes are under way where new ones will go.
+    std::uint64_t rewound_to = 0;        // Then bytes, too, is there.
+    std::string marked_block;            // Of the block in which the mark is, what is before it.
+    std::uint64_t marked_written_to = 0; // Then: unchanged, all since then is in one half.
+    XXH3_state_t* marked_hasher = nullptr;
+
     stream() = default;
     stream(const stream&) = delete;
     stream& operator=(const stream&) = delete;
 
-    ~stream() { XXH3_freeState(hasher); }
+    ~stream() {
+        XXH3_freeState(hasher);
+        XXH3_freeState(marked_hasher);
+    }
+
+    [[nodiscard]] bool writing() const noexcept {
+        return halves[0].under_way || halves[1].under_way;
+    }
+
+    // bytes is at the mark.
+    void pass_mark() {
+        mark_passed = true;
+        marked_written_to = written_to;
+        XXH3_copyState(marked_hasher, hasher);
+        const std::size_t in_block = mark % block_bytes;
+        const std::size_t in_half = static_cast<std::size_t>(mark - written_to);
+        marked_block.assign(halves[filling].buffer.data() + in_half - in_block, in_block);
+    }
+
+    void go_on_rewinding() noexcept {
+        if (!rewinding || writing()) {
+            return;
+        }
+        rewinding = false;
+        filling = 0;
+        written_to = rewound_to - marked_block.size();
+        marked_written_to = written_to; // In case the mark is still there.
+        halves[0].used = marked_block.size();
+        halves[1].used = 0;
+        std::memcpy(halves[0].buffer.data(), marked_block.data(), marked_block.size());
+    }
 
     void fail(std::int64_t outcome) noexcept {
         if (state == large_body_state::streaming || state == large_body_state::finishing) {
@@ -68,9 +108,15 @@ struct large_body::stream {
         disk->write(file, offset, full.buffer.data(), full.submitted, full);
     }
 
+    void submit_rest() noexcept {
+        half& last = halves[filling];
+        if (!rewinding && !last.under_way && last.used > 0) {
+            submit(last);
+        }
+    }
+
     void sync_when_written() noexcept {
-        if (state == large_body_state::finishing && !halves[0].under_way && !halves[1].under_way &&
-            !syncing.under_way) {
+        if (state == large_body_state::finishing && !writing() && !syncing.under_way) {
             syncing.under_way = true;
             disk->sync(file, syncing);
         }
@@ -89,6 +135,10 @@ struct large_body::stream {
         written.used = 0;
         if (outcome != static_cast<std::int64_t>(written.submitted)) {
             self.fail(outcome);
+        }
+        self.go_on_rewinding();
+        if (self.state == large_body_state::finishing) {
+            self.submit_rest();
         }
         self.sync_when_written();
         // A body that is finishing is announced once, after its sync.
@@ -130,7 +180,8 @@ large_body::large_body(device& disk,
     stream_->syncing.owner = stream_.get();
     stream_->syncing.on_complete = stream::on_synced;
     stream_->hasher = XXH3_createState();
-    if (stream_->hasher == nullptr) {
+    stream_->marked_hasher = XXH3_createState();
+    if (stream_->hasher == nullptr || stream_->marked_hasher == nullptr) {
         throw std::bad_alloc();
     }
     if (!fill_random(&stream_->seed, sizeof stream_->seed)) {
@@ -145,22 +196,60 @@ large_body::~large_body() {
 
 std::size_t large_body::append(byte_view bytes) {
     std::size_t taken = 0;
-    while (taken < bytes.size() && stream_->state == large_body_state::streaming) {
+    while (taken < bytes.size() && stream_->state == large_body_state::streaming &&
+           !stream_->rewinding) {
         stream::half& half = stream_->halves[stream_->filling];
         if (half.under_way) {
             break;
         }
-        const std::size_t step = std::min(bytes.size() - taken, body_write_bytes - half.used);
-        std::memcpy(half.buffer.data() + half.used, bytes.data() + taken, step);
+        std::size_t step = std::min(bytes.size() - taken, body_write_bytes - half.used);
+        if (!stream_->mark_passed) {
+            step = static_cast<std::size_t>(
+                std::min<std::uint64_t>(step, stream_->mark - stream_->bytes));
+        }
+        const char* from = bytes.data() + taken;
+        std::memcpy(half.buffer.data() + half.used, from, step);
+        XXH3_64bits_update(stream_->hasher, from, step);
         half.used += step;
         taken += step;
+        stream_->bytes += step;
+        if (!stream_->mark_passed && stream_->bytes == stream_->mark) {
+            stream_->pass_mark();
+        }
         if (half.used == body_write_bytes) {
             stream_->submit(half);
         }
     }
-    XXH3_64bits_update(stream_->hasher, bytes.data(), taken);
-    stream_->bytes += taken;
     return taken;
+}
+
+void large_body::set_mark(std::uint64_t at) {
+    EBBGATE_ASSERT(at >= stream_->bytes && at != stream::no_mark);
+    stream_->mark = at;
+    stream_->mark_passed = false;
+    if (at == stream_->bytes && stream_->rewinding) {
+        stream_->mark_passed = true; // Where the last one was: what that kept is still right.
+    } else if (at == stream_->bytes) {
+        stream_->pass_mark();
+    }
+}
+
+void large_body::rewind() {
+    EBBGATE_ASSERT(stream_->mark_passed);
+    XXH3_copyState(stream_->hasher, stream_->marked_hasher);
+    stream_->bytes = stream_->mark;
+    if (stream_->written_to == stream_->marked_written_to) {
+        if (stream_->mark > stream_->written_to) {
+            stream_->halves[stream_->filling].used =
+                static_cast<std::size_t>(stream_->mark - stream_->written_to);
+        } else if (!stream_->halves[stream_->filling].under_way) {
+            stream_->halves[stream_->filling].used = 0;
+        }
+        return;
+    }
+    stream_->rewound_to = stream_->mark;
+    stream_->rewinding = true;
+    stream_->go_on_rewinding();
 }
 
 void large_body::finish() {
@@ -168,10 +257,7 @@ void large_body::finish() {
         return;
     }
     stream_->state = large_body_state::finishing;
-    stream::half& half = stream_->halves[stream_->filling];
-    if (!half.under_way && half.used > 0) {
-        stream_->submit(half);
-    }
+    stream_->submit_rest();
     stream_->sync_when_written();
 }
 

@@ -134,7 +134,7 @@ TEST(JsonDocument, NumbersBeyondSixtyFourBitsBecomeReal) {
     const auto parsed = document::parse("[9223372036854775807,-9223372036854775808,"
                                         "9223372036854775808,18446744073709551616,1e-999,-0]");
     ASSERT_TRUE(parsed.has_value()) << parsed.error().message;
-    const auto& items = parsed->root().children();
+    const auto items = parsed->root().children();
     EXPECT_EQ(items[0].integer(), INT64_MAX);
     EXPECT_EQ(items[1].integer(), INT64_MIN);
     EXPECT_EQ(items[2].kind(), kind::real);
@@ -163,8 +163,48 @@ TEST(JsonDocument, BoundsAreKept) {
     limits.values_max = 3;
     EXPECT_TRUE(document::parse("[1,2]", limits).has_value());
     EXPECT_FALSE(document::parse("[1,2,3]", limits).has_value());
+    EXPECT_TRUE(document::parse(R"(["{[,,,,,,,,,,\"[{"])", limits).has_value());
     limits.text_bytes_max = 4;
     EXPECT_FALSE(document::parse("[1,2]", limits).has_value());
+}
+
+TEST(JsonDocument, TooManySeparatorsAreRefusedBeforeAnythingIsBuilt) {
+    parse_limits limits;
+    limits.values_max = 3;
+    const auto stopped = document::parse("[\"[,\",\n[[,[[,[", limits);
+    ASSERT_FALSE(stopped.has_value());
+    EXPECT_EQ(stopped.error().message, "the text holds too many values");
+    EXPECT_EQ(stopped.error().line, 2U);
+    // As many as three values can have.
+    EXPECT_TRUE(document::parse("[[],{}]", limits).has_value());
+}
+
+TEST(JsonDocument, MembersAndKeysAreBounded) {
+    parse_limits limits;
+    limits.members_max = 2;
+    limits.key_bytes_max = 3;
+    EXPECT_TRUE(document::parse(R"({"abc":1,"b":{"c":1,"d":1}})", limits).has_value());
+    const auto many = document::parse("{\"a\":{\"b\":1,\n\"c\":1,\"d\":1}}", limits);
+    ASSERT_FALSE(many.has_value());
+    EXPECT_EQ(many.error().pointer, "/a");
+    EXPECT_EQ(many.error().message, "an object holds too many members");
+    const auto long_key = document::parse(R"({"abcd":1})", limits);
+    ASSERT_FALSE(long_key.has_value());
+    EXPECT_EQ(long_key.error().message, "a key is too long");
+}
+
+TEST(JsonDocument, MayBeMovedAndOwnsItsTexts) {
+    std::string text = R"({"key":["plain","esc\u00e9\n",{"n":-7}]})";
+    auto first = document::parse_owned(std::move(text));
+    ASSERT_TRUE(first.has_value());
+    const document second = std::move(*first);
+    first = std::unexpected(parse_fault{});
+    const value& items = *second.root().find("key");
+    ASSERT_EQ(items.children().size(), 3U);
+    EXPECT_EQ(items.children()[0].text(), "plain");
+    EXPECT_EQ(items.children()[1].text(), "esc\xc3\xa9\n");
+    EXPECT_EQ(items.children()[2].find("n")->integer(), -7);
+    EXPECT_EQ(items.children()[2].find("n")->pointer(), "/key/2/n");
 }
 
 TEST(JsonDocument, ATruncatedTextIsNeverAccepted) {
