@@ -58,6 +58,13 @@ bool ip_address::is_v4() const noexcept {
     return std::memcmp(bytes.data(), mapped, v4_offset) == 0;
 }
 
+bool ip_address::is_loopback() const noexcept {
+    constexpr std::uint8_t v4_loopback = 127;
+    return is_v4() ? bytes[12] == v4_loopback
+                   : std::all_of(bytes.begin(), bytes.end() - 1, [](auto b) { return b == 0; }) &&
+                         bytes[15] == 1;
+}
+
 ip_address ip_address_from_v4(const std::uint8_t (&bytes)[4]) noexcept {
     ip_address address;
     address.bytes[10] = 0xff;
@@ -68,7 +75,7 @@ ip_address ip_address_from_v4(const std::uint8_t (&bytes)[4]) noexcept {
 
 std::optional<ip_address> parse_ip_address(std::string_view text) noexcept {
     char copy[INET6_ADDRSTRLEN];
-    if (text.size() >= sizeof copy) {
+    if (text.empty() || text.size() >= sizeof copy || text.find('\0') != std::string_view::npos) {
         return std::nullopt;
     }
     std::memcpy(copy, text.data(), text.size());
@@ -197,6 +204,27 @@ std::string lower_ascii(std::string_view text) {
         }
     }
     return lower;
+}
+
+bool ip_network::holds(const ip_address& candidate) const noexcept {
+    return masked(candidate, prefix_bits) == address;
+}
+
+std::size_t ip_address_hash::operator()(const ip_address& address) const noexcept {
+    return std::hash<std::string_view>{}(
+        {reinterpret_cast<const char*>(address.bytes.data()), address.bytes.size()});
+}
+
+std::uint8_t client_prefix_bits(const ip_address& address) noexcept {
+    // ::/64 has loopback and all of IPv4 in its mapped form: never one client.
+    const bool no_prefix = std::all_of(address.bytes.begin(),
+                                       address.bytes.begin() + 8,
+                                       [](std::uint8_t byte) { return byte == 0; });
+    return address.is_v4() || no_prefix ? 128 : 64;
+}
+
+ip_address client_key(const ip_address& address) noexcept {
+    return masked(address, client_prefix_bits(address));
 }
 
 } // namespace ebbgate::config

@@ -19,6 +19,7 @@ struct ip_address {
     std::array<std::uint8_t, 16> bytes{};
 
     [[nodiscard]] bool is_v4() const noexcept;
+    [[nodiscard]] bool is_loopback() const noexcept; // 127.0.0.0/8, ::1
     auto operator<=>(const ip_address&) const = default;
 };
 
@@ -32,7 +33,17 @@ struct ip_network {
     std::uint8_t prefix_bits = 128; // 0 to 128, in the IPv6 form.
 
     auto operator<=>(const ip_network&) const = default;
+
+    [[nodiscard]] bool holds(const ip_address& candidate) const noexcept;
 };
+
+struct ip_address_hash {
+    std::size_t operator()(const ip_address& address) const noexcept;
+};
+
+// What counts as one client: an IPv4 address, the /64 of an IPv6 address. In the IPv6 form.
+[[nodiscard]] std::uint8_t client_prefix_bits(const ip_address& address) noexcept;
+[[nodiscard]] ip_address client_key(const ip_address& address) noexcept;
 
 // "192.0.2.0/24", "2001:db8::/32" or a single address. Host bits that are set are refused.
 [[nodiscard]] std::optional<ip_network> parse_ip_network(std::string_view text) noexcept;

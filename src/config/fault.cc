@@ -14,13 +14,14 @@ void append_printable(std::string& text, const std::string& part) {
 } // namespace
 
 std::string to_text(const fault& fault) {
-    std::string text = fault.file;
+    std::string text;
+    append_printable(text, fault.file);
     if (fault.line != 0) {
         text += ':';
         text += std::to_string(fault.line);
     }
     text += ": ";
-    if (fault.line != 0) {
+    if (fault.line != 0 || !fault.pointer.empty()) {
         // The whole document is "/" for people, although RFC 6901 writes it as nothing.
         append_printable(text, fault.pointer.empty() ? "/" : fault.pointer);
         text += ": ";

@@ -12,7 +12,7 @@ namespace ebbgate::config {
 
 struct fault {
     std::string file;
-    std::uint32_t line = 0; // 0: the file as a whole (it cannot be read).
+    std::uint32_t line = 0; // 0: unknown, or the file as a whole (it cannot be read).
     std::string pointer;
     std::string message;
 };

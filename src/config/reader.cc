@@ -4,37 +4,30 @@
 
 #include <fmt/format.h>
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <fcntl.h>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
+#include <unistd.h>
 #include <vector>
 
 namespace ebbgate::config {
 
 namespace {
 
-// What the file says instead of what was expected, short enough for one line.
-std::string shown(const json::value& at) {
-    constexpr std::size_t shown_max = 60;
-    switch (at.kind()) {
-    case json::kind::string:
-        return fmt::format(
-            "\"{}{}\"", at.text().substr(0, shown_max), at.text().size() > shown_max ? "..." : "");
-    case json::kind::integer:
-        return std::to_string(at.integer());
-    case json::kind::real:
-        return fmt::format("{}", at.real());
-    case json::kind::boolean:
-        return at.boolean() ? "true" : "false";
-    case json::kind::null:
-    case json::kind::array:
-    case json::kind::object:
-        break;
+// At most `bytes_max` of it, without half a character at the end.
+std::string_view clipped(std::string_view text, std::size_t bytes_max) {
+    if (text.size() <= bytes_max) {
+        return text;
     }
-    return std::string(json::name_of(at.kind()));
+    std::size_t end = bytes_max;
+    while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0U) == 0x80U) {
+        --end;
+    }
+    return text.substr(0, end);
 }
 
 // Levenshtein distance in which two swapped neighbours count as one mistake.
@@ -58,7 +51,40 @@ std::size_t distance(std::string_view left, std::string_view right) {
     return cost[left.size()][right.size()];
 }
 
+class closed_at_end {
+public:
+    explicit closed_at_end(int fd) : fd_(fd) {}
+
+    closed_at_end(const closed_at_end&) = delete;
+    closed_at_end& operator=(const closed_at_end&) = delete;
+
+    ~closed_at_end() { ::close(fd_); }
+
+private:
+    int fd_;
+};
+
 } // namespace
+
+std::string shown(const json::value& at) {
+    constexpr std::size_t shown_max = 60;
+    switch (at.kind()) {
+    case json::kind::string:
+        return fmt::format(
+            "\"{}{}\"", clipped(at.text(), shown_max), at.text().size() > shown_max ? "..." : "");
+    case json::kind::integer:
+        return std::to_string(at.integer());
+    case json::kind::real:
+        return fmt::format("{}", at.real());
+    case json::kind::boolean:
+        return at.boolean() ? "true" : "false";
+    case json::kind::null:
+    case json::kind::array:
+    case json::kind::object:
+        break;
+    }
+    return std::string(json::name_of(at.kind()));
+}
 
 std::string_view nearest(std::string_view name, std::span<const std::string_view> names) {
     constexpr std::size_t name_bytes_max = 64;
@@ -104,6 +130,9 @@ bool reader::object(const json::value& at, std::span<const known_key> keys) {
         return false;
     }
     for (const json::value& member : at.children()) {
+        if (full()) {
+            return false;
+        }
         const auto known = std::find_if(keys.begin(), keys.end(), [&](const known_key& key) {
             return key.name == member.key();
         });
@@ -276,23 +305,52 @@ void reader::set_duration(const json::value& object,
 }
 
 std::expected<std::string, faults> read_file(const std::string& path) {
-    std::error_code error;
-    const auto status = std::filesystem::status(path, error);
-    if (!error && !std::filesystem::is_regular_file(status)) {
-        return std::unexpected(faults{{path, 0, "", "expected a regular file"}});
+    const auto refuse = [&path](std::string why) {
+        return std::unexpected(faults{{path, 0, "", std::move(why)}});
+    };
+    const auto unreadable = [&refuse](int cause) {
+        return refuse(fmt::format("cannot be read: {}", std::strerror(cause)));
+    };
+    // O_NONBLOCK: opening a pipe that nobody writes to would wait for ever.
+    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0) {
+        return unreadable(errno);
     }
-    errno = 0;
-    std::ifstream file(path, std::ios::binary);
+    const closed_at_end closes(fd);
+    struct stat status{};
+    if (::fstat(fd, &status) != 0) {
+        return unreadable(errno);
+    }
+    if (!S_ISREG(status.st_mode)) {
+        return refuse("expected a regular file");
+    }
     std::string text;
-    if (file) {
-        text.assign(std::istreambuf_iterator<char>(file), {});
+    std::size_t used = 0;
+    const auto expected_bytes = static_cast<std::uint64_t>(status.st_size);
+    // One byte more than it says, to see the end; a file that grows is read on, up to the bound.
+    const std::size_t first_bytes = std::min<std::uint64_t>(expected_bytes, file_bytes_max) + 1;
+    text.reserve(first_bytes + json::document::padding_bytes);
+    text.resize(first_bytes);
+    for (;;) {
+        const ssize_t got = ::read(fd, text.data() + used, text.size() - used);
+        if (got < 0 && errno == EINTR) {
+            continue;
+        }
+        if (got < 0) {
+            return unreadable(errno);
+        }
+        used += static_cast<std::size_t>(got);
+        if (used > file_bytes_max) {
+            return refuse(fmt::format("is too large; expected at most {} bytes", file_bytes_max));
+        }
+        if (got == 0) {
+            text.resize(used);
+            return text;
+        }
+        if (used == text.size()) {
+            text.resize(std::min(2 * used, file_bytes_max + 1));
+        }
     }
-    if (!file && !file.eof()) {
-        const int cause = errno == 0 ? EIO : errno;
-        return std::unexpected(
-            faults{{path, 0, "", fmt::format("cannot be read: {}", std::strerror(cause))}});
-    }
-    return text;
 }
 
 std::string resolve_path(std::string_view path, const std::string& folder) {

@@ -43,6 +43,9 @@ public:
     void add_fault(const json::value& at, std::string message);
     void add_fault(const json::parse_fault& fault);
 
+    // Nothing that follows would be told: the caller may stop.
+    [[nodiscard]] bool full() const noexcept { return faults_.size() >= faults_max; }
+
     [[nodiscard]] const faults& found() const noexcept { return faults_; }
 
     [[nodiscard]] faults take_faults();
@@ -92,7 +95,13 @@ private:
 [[nodiscard]] std::string_view nearest(std::string_view name,
                                        std::span<const std::string_view> names);
 
-// The whole file as text, or a fault without a line.
+// What the file says, short enough for one line; quotes around a text.
+[[nodiscard]] std::string shown(const json::value& at);
+
+// 64 MiB: what the JSON parser takes (json::parse_limits).
+inline constexpr std::size_t file_bytes_max = 64 * mib;
+
+// The whole file as text, or a fault without a line. Never waits on a pipe or a device.
 [[nodiscard]] std::expected<std::string, faults> read_file(const std::string& path);
 
 // `path` relative to the folder of `file`, without "." and "..".

@@ -6,6 +6,7 @@
 
 #include <filesystem>
 #include <set>
+#include <span>
 
 namespace ebbgate::config {
 
@@ -29,8 +30,26 @@ constexpr known_key server_keys[] = {
     {"io_uring"},
 };
 constexpr known_key tls_keys[] = {{"certificate"}, {"key"}};
-constexpr known_key listener_keys[] = {{"name"}, {"kind"}, {"listen"}};
-constexpr known_key admin_keys[] = {{"socket"}, {"listen", false}};
+constexpr known_key listener_keys[] = {
+    {"name"},
+    {"kind"},
+    {"listen"},
+    {"tenant"},
+    {"proxies"},
+    {"acme_webroot"},
+    {"max_connections"},
+    {"max_connections_per_ip"},
+    {"max_requests_per_minute"},
+    {"max_not_found_per_minute"},
+};
+// Of those above: what has a meaning for mail alone, and for files alone.
+constexpr std::string_view mail_keys[] = {"proxies"};
+constexpr std::string_view file_keys[] = {"acme_webroot",
+                                          "max_connections",
+                                          "max_connections_per_ip",
+                                          "max_requests_per_minute",
+                                          "max_not_found_per_minute"};
+constexpr known_key admin_keys[] = {{"socket"}, {"listen"}};
 constexpr known_key dns_keys[] = {{"resolver"}};
 constexpr known_key limit_keys[] = {
     {"max_connections"},
@@ -39,6 +58,8 @@ constexpr known_key limit_keys[] = {
     {"max_errors_per_connection"},
     {"max_commands_per_connection"},
     {"client_timeout"},
+    {"session_time"},
+    {"counters"},
     {"data_processing_timeout", false},
     {"memory"},
 };
@@ -57,8 +78,8 @@ constexpr named_value listener_kinds[] = {
     {"smtps", static_cast<int>(listener_kind::smtps)},
     {"pop3", not_built_value},
     {"pop3s", not_built_value},
-    {"http", not_built_value},
-    {"https", not_built_value},
+    {"http", static_cast<int>(listener_kind::http)},
+    {"https", static_cast<int>(listener_kind::https)},
 };
 constexpr named_value log_syncs[] = {
     {"auto", static_cast<int>(log_sync::automatic)},
@@ -86,6 +107,10 @@ private:
     void parse_tls(const value& at);
     void parse_listeners(const value& at);
     void parse_listener(const value& at);
+    void parse_proxies(const value& at, listener& into);
+    void parse_files(const value& at, listener& into);
+    void refuse_keys(const value& at, listener_kind kind);
+    std::optional<endpoint> parse_listen(const value& at);
     void parse_admin(const value& at);
     void parse_dns(const value& at);
     void parse_limits(const value& at);
@@ -179,6 +204,19 @@ void server_parser::parse_tls(const value& at) {
     }
 }
 
+// Each port once, but for 0.
+std::optional<endpoint> server_parser::parse_listen(const value& at) {
+    const auto text = reader_.string(at, "\"IP:PORT\" or \"[IPV6]:PORT\"");
+    const auto parsed = text ? parse_endpoint(*text) : std::nullopt;
+    if (text && !parsed) {
+        reader_.add_fault(
+            at, fmt::format("expected \"IP:PORT\" or \"[IPV6]:PORT\", found \"{}\"", *text));
+    } else if (parsed && parsed->port != 0 && !endpoints_.insert(*parsed).second) {
+        reader_.add_fault(at, "another listener has this address; expected one of its own");
+    }
+    return parsed;
+}
+
 void server_parser::parse_listeners(const value& at) {
     if (!reader_.array(at, listeners_max)) {
         return;
@@ -205,36 +243,88 @@ void server_parser::parse_listener(const value& at) {
                                           made.name));
         }
     }
-    if (const value* kind = reader_.required(at, "kind", "\"smtp\" or \"smtps\"")) {
+    bool is_known = false;
+    if (const value* kind =
+            reader_.required(at, "kind", "\"smtp\", \"smtps\", \"http\" or \"https\"")) {
         const auto chosen = reader_.choice(*kind, listener_kinds);
+        is_known = chosen.has_value();
         made.kind = static_cast<listener_kind>(chosen.value_or(0));
-        if (chosen && made.kind == listener_kind::smtps && result_.tls.certificate.empty()) {
+        const bool is_secure =
+            made.kind == listener_kind::smtps || made.kind == listener_kind::https;
+        if (is_known && is_secure && result_.tls.certificate.empty()) {
             reader_.add_fault(*kind,
-                              "smtps needs a certificate; expected \"tls\": "
-                              "{\"certificate\": ..., \"key\": ...} in this file");
+                              fmt::format("{} needs a certificate; expected \"tls\": "
+                                          "{{\"certificate\": ..., \"key\": ...}} in this file",
+                                          name_of(made.kind)));
         }
     }
     if (const value* listen = reader_.required(at, "listen", "\"IP:PORT\" or \"[IPV6]:PORT\"")) {
-        const auto text = reader_.string(*listen, "\"IP:PORT\" or \"[IPV6]:PORT\"");
-        const auto parsed = text ? parse_endpoint(*text) : std::nullopt;
-        if (text && !parsed) {
-            reader_.add_fault(*listen,
-                              fmt::format("expected \"IP:PORT\" or \"[IPV6]:PORT\", found "
-                                          "\"{}\"",
-                                          *text));
-        } else if (parsed) {
+        if (const auto parsed = parse_listen(*listen)) {
             made.listen = *parsed;
-            if (parsed->port != 0 && !endpoints_.insert(*parsed).second) {
-                reader_.add_fault(*listen,
-                                  "another listener has this address; expected one of its own");
-            }
         }
+    }
+    if (const value* tenant = at.find("tenant")) {
+        made.tenant = reader_.string(*tenant, "the name of a tenant").value_or("");
+    }
+    if (is_known) {
+        refuse_keys(at, made.kind);
+    }
+    if (is_for_files(made.kind)) {
+        parse_files(at, made);
+    } else {
+        parse_proxies(at, made);
     }
     result_.listeners.push_back(std::move(made));
 }
 
+void server_parser::refuse_keys(const value& at, listener_kind kind) {
+    const std::span<const std::string_view> meaningless =
+        is_for_files(kind) ? std::span<const std::string_view>(mail_keys)
+                           : std::span<const std::string_view>(file_keys);
+    for (const std::string_view key : meaningless) {
+        if (const value* found = at.find(key)) {
+            reader_.add_fault(
+                *found, fmt::format("has no meaning for a listener of kind \"{}\"", name_of(kind)));
+        }
+    }
+}
+
+void server_parser::parse_files(const value& at, listener& into) {
+    constexpr std::uint32_t count_max = 1'000'000;
+    constexpr std::uint32_t connections_max = 50'000; // The table of clients holds more.
+    file_limits& limits = into.files;
+    reader_.set(at, "max_connections", limits.max_connections, 1, connections_max);
+    reader_.set(at, "max_connections_per_ip", limits.max_connections_per_ip, 1, connections_max);
+    reader_.set(at, "max_requests_per_minute", limits.max_requests_per_minute, 1, count_max);
+    reader_.set(at, "max_not_found_per_minute", limits.max_not_found_per_minute, 1, count_max);
+    if (at.find("acme_webroot") != nullptr) {
+        set_path(at, "acme_webroot", "the webroot of an ACME client", into.acme_webroot);
+    }
+}
+
+void server_parser::parse_proxies(const value& at, listener& into) {
+    const value* proxies = at.find("proxies");
+    if (proxies == nullptr || !reader_.array(*proxies, proxies_max)) {
+        return;
+    }
+    for (const value& item : proxies->children()) {
+        const auto text = reader_.string(item, "an address or a network");
+        const auto network = text ? parse_ip_network(*text) : std::nullopt;
+        if (network) {
+            into.proxies.push_back(*network);
+        } else if (text) {
+            reader_.add_fault(item,
+                              "expected an address or a network such as \"192.0.2.0/24\" "
+                              "without host bits");
+        }
+    }
+}
+
 void server_parser::parse_admin(const value& at) {
-    if (reader_.object(at, admin_keys) && at.find("socket") != nullptr) {
+    if (!reader_.object(at, admin_keys)) {
+        return;
+    }
+    if (at.find("socket") != nullptr) {
         set_path(at, "socket", "the path of the admin socket", result_.admin_socket);
         // 107: sun_path holds 108 bytes with its end mark.
         constexpr std::size_t socket_path_max = 107;
@@ -243,6 +333,14 @@ void server_parser::parse_admin(const value& at) {
                               fmt::format("the path has {} bytes; expected at most {}",
                                           result_.admin_socket.size(),
                                           socket_path_max));
+        }
+    }
+    if (const value* listen = at.find("listen")) {
+        result_.admin_listen = parse_listen(*listen);
+        if (result_.admin_listen && !result_.admin_listen->address.is_loopback()) {
+            reader_.add_fault(*listen,
+                              "the admin listener speaks HTTP in clear text; expected a loopback "
+                              "address such as \"127.0.0.1:8025\"");
         }
     }
 }
@@ -272,6 +370,8 @@ void server_parser::parse_limits(const value& at) {
     reader_.set(
         at, "max_commands_per_connection", limits.max_commands_per_connection, 1, count_max);
     reader_.set_duration(at, "client_timeout", limits.client_timeout, seconds(1), seconds(86'400));
+    reader_.set_duration(at, "session_time", limits.session_time_max, seconds(1), seconds(86'400));
+    reader_.set(at, "counters", limits.counters, 1024, 1U << 28);
     reader_.set_size(at, "memory", limits.memory_bytes, 16 * mib, std::uint64_t{1} << 50);
 }
 
@@ -319,6 +419,15 @@ void server_parser::set_path(const value& object,
 }
 
 } // namespace
+
+std::string_view name_of(listener_kind kind) noexcept {
+    for (const named_value& one : listener_kinds) {
+        if (one.value == static_cast<int>(kind)) {
+            return one.name;
+        }
+    }
+    return {};
+}
 
 std::expected<server, faults> parse(std::string_view text, const std::string& file) {
     return server_parser(file).parse(text);

@@ -15,23 +15,46 @@
 #include <chrono>
 #include <cstdint>
 #include <expected>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace ebbgate::config {
 
-enum class listener_kind : std::uint8_t { smtp, smtps };
+enum class listener_kind : std::uint8_t { smtp, smtps, http, https };
+
+// Serves stored attachments, not mail.
+[[nodiscard]] constexpr bool is_for_files(listener_kind kind) noexcept {
+    return kind == listener_kind::http || kind == listener_kind::https;
+}
+
+[[nodiscard]] std::string_view name_of(listener_kind kind) noexcept;
+
+// Of http and https. A client is an IPv4 address or the /64 of an IPv6 address.
+struct file_limits {
+    std::uint32_t max_connections = 1'000;       // Of the listener: reset.
+    std::uint32_t max_connections_per_ip = 32;   // 429; the double is reset.
+    std::uint32_t max_requests_per_minute = 300; // Of a client: 429.
+    std::uint32_t max_not_found_per_minute = 30; // Of a client, then 429 for all it asks.
+};
 
 struct listener {
     std::string name;
     listener_kind kind = listener_kind::smtp;
-    endpoint listen; // Port 0: the kernel chooses, `status` tells.
+    endpoint listen;    // Port 0: the kernel chooses, `status` tells.
+    std::string tenant; // Others' logins get 535. Empty: everybody's.
+    // Whose connections begin with a PROXY header; from others one is just a bad command.
+    std::vector<ip_network> proxies;
+    file_limits files;
+    std::string acme_webroot; // Of http and https; empty: no challenges are answered.
 };
 
 struct tls_files {
-    std::string certificate; // Empty: none given; smtps listeners are then a fault.
+    std::string certificate; // Empty: none given; smtps and https listeners are then a fault.
     std::string key;
+
+    bool operator==(const tls_files&) const = default;
 };
 
 // Each is refused with the reply beside it; the replies stand in the session's table.
@@ -42,7 +65,11 @@ struct connection_limits {
     std::uint32_t max_errors_per_connection = 20;          // 421 4.7.0
     std::uint32_t max_commands_per_connection = 1'000'000; // 421 4.7.0
     std::chrono::seconds client_timeout{300};              // 421 4.4.2, RFC 5321 4.5.3.2.7
-    std::uint64_t memory_bytes = 1 * gib;                  // 421 4.3.2 and slower reading
+    std::chrono::seconds session_time_max{6 * 3600};       // 421 4.4.2, also amid a message
+    // Slots of the sending limits, 64 bytes each on the disk: a sender, an account, a tenant takes
+    // one for each rule. 1,048,576 at first.
+    std::uint32_t counters = 1U << 20;
+    std::uint64_t memory_bytes = 1 * gib; // 421 4.3.2 and slower reading
 };
 
 enum class log_sync : std::uint8_t { automatic, dsync, fsync };
@@ -71,6 +98,7 @@ struct server {
     tls_files tls;
     std::vector<listener> listeners;
     std::string admin_socket;
+    std::optional<endpoint> admin_listen; // HTTP in clear text, so on loopback only.
     connection_limits limits;
     spool_settings spool;
     io_uring_settings io_uring;
@@ -78,6 +106,7 @@ struct server {
 
 inline constexpr std::uint32_t shards_max = 64;
 inline constexpr std::size_t listeners_max = 256;
+inline constexpr std::size_t proxies_max = 256; // Networks of one listener.
 
 [[nodiscard]] std::expected<server, faults> load(const std::string& path);
 

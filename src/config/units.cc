@@ -23,11 +23,6 @@ constexpr unit size_units[] = {
     {"GiB", std::uint64_t{1} << 30},
 };
 
-constexpr std::uint64_t minute = 60;
-constexpr std::uint64_t hour = 60 * minute;
-constexpr std::uint64_t day = 24 * hour;
-constexpr std::uint64_t month = 30 * day;
-
 constexpr unit duration_units[] = {
     {"s", 1},
     {"second", 1},

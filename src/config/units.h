@@ -14,6 +14,13 @@
 
 namespace ebbgate::config {
 
+// In seconds. A month is 30 days, not one of the calendar.
+inline constexpr std::uint64_t minute = 60;
+inline constexpr std::uint64_t hour = 60 * minute;
+inline constexpr std::uint64_t day = 24 * hour;
+inline constexpr std::uint64_t week = 7 * day;
+inline constexpr std::uint64_t month = 30 * day;
+
 // KB MB GB are powers of ten, KiB MiB GiB powers of two; no unit is bytes.
 [[nodiscard]] std::optional<std::uint64_t> parse_size_bytes(std::string_view text) noexcept;
 

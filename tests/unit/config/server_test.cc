@@ -29,6 +29,7 @@ TEST(ServerConfig, TheSmallestFileHasEveryDefault) {
     EXPECT_EQ(parsed->spool.segment_bytes, 64 * mib);
     EXPECT_EQ(parsed->limits.client_timeout, std::chrono::seconds(300));
     EXPECT_TRUE(parsed->admin_socket.empty());
+    EXPECT_FALSE(parsed->admin_listen);
 }
 
 TEST(ServerConfig, EveryKeyIsRead) {
@@ -36,8 +37,12 @@ TEST(ServerConfig, EveryKeyIsRead) {
   "hostname": "g.example", "shards": 4, "data_dir": "d", "log_dir": "l", "policy": "p.json",
   "tls": {"certificate": "c.pem", "key": "c.key"},
   "listeners": [{"name": "a", "kind": "smtp", "listen": "0.0.0.0:587"},
-                {"name": "b", "kind": "smtps", "listen": "[::1]:465"}],
-  "admin": {"socket": "admin.sock"}, "dns": {"resolver": "system"},
+                {"name": "b", "kind": "smtps", "listen": "[::1]:465"},
+                {"name": "c", "kind": "http", "listen": "0.0.0.0:80", "acme_webroot": "acme",
+                 "tenant": "t", "max_connections": 7, "max_connections_per_ip": 3,
+                 "max_requests_per_minute": 5, "max_not_found_per_minute": 2},
+                {"name": "d", "kind": "https", "listen": "[::]:443"}],
+  "admin": {"socket": "admin.sock", "listen": "[::1]:8025"}, "dns": {"resolver": "system"},
   "limits": {"max_connections": 5, "max_connections_per_ip": 2, "max_messages_per_connection": 3,
              "max_errors_per_connection": 4, "max_commands_per_connection": 6,
              "client_timeout": "5m", "memory": "64MiB"},
@@ -51,7 +56,21 @@ TEST(ServerConfig, EveryKeyIsRead) {
     EXPECT_EQ(parsed->tls.key, "/e/c.key");
     EXPECT_EQ(parsed->listeners[1].kind, listener_kind::smtps);
     EXPECT_EQ(to_text(parsed->listeners[1].listen), "[::1]:465");
+    const listener& files = parsed->listeners[2];
+    EXPECT_EQ(files.kind, listener_kind::http);
+    EXPECT_EQ(files.acme_webroot, "/e/acme");
+    EXPECT_EQ(files.tenant, "t");
+    EXPECT_EQ(files.files.max_connections, 7U);
+    EXPECT_EQ(files.files.max_connections_per_ip, 3U);
+    EXPECT_EQ(files.files.max_requests_per_minute, 5U);
+    EXPECT_EQ(files.files.max_not_found_per_minute, 2U);
+    EXPECT_EQ(parsed->listeners[3].kind, listener_kind::https);
+    EXPECT_TRUE(parsed->listeners[3].acme_webroot.empty());
+    EXPECT_EQ(parsed->listeners[3].files.max_requests_per_minute, 300U);
+    EXPECT_EQ(name_of(parsed->listeners[3].kind), "https");
     EXPECT_EQ(parsed->admin_socket, "/e/admin.sock");
+    ASSERT_TRUE(parsed->admin_listen);
+    EXPECT_EQ(to_text(*parsed->admin_listen), "[::1]:8025");
     EXPECT_EQ(parsed->limits.max_connections_per_ip, 2U);
     EXPECT_EQ(parsed->limits.memory_bytes, 64 * mib);
     EXPECT_EQ(parsed->spool.segment_bytes, 8 * mib);
@@ -73,10 +92,15 @@ constexpr change_case refused[] = {
      "\"log_dir\"",
      "\"logdir\": 1, \"log_dir\"",
      ":2: /logdir: unknown key; did you mean \"log_dir\"?"},
-    {"admin.listen",
+    {"admin.listen for everybody",
      "\"policy\"",
-     "\"admin\": {\"listen\": \"127.0.0.1:1\"}, \"policy\"",
-     ":3: /admin/listen: not implemented yet"},
+     "\"admin\": {\"listen\": \"0.0.0.0:8025\"}, \"policy\"",
+     ":3: /admin/listen: the admin listener speaks HTTP in clear text; expected a loopback address "
+     "such as \"127.0.0.1:8025\""},
+    {"admin.listen without an address",
+     "\"policy\"",
+     "\"admin\": {\"listen\": \":8025\"}, \"policy\"",
+     ":3: /admin/listen: expected \"IP:PORT\" or \"[IPV6]:PORT\", found \":8025\""},
     {"named resolver",
      "\"policy\"",
      "\"dns\": {\"resolver\": \"127.0.0.1\"}, \"policy\"",
@@ -90,11 +114,37 @@ constexpr change_case refused[] = {
      "\"limits\": {\"data_processing_timeout\": \"1m\"}, \"policy\"",
      ":3: /limits/data_processing_timeout: not implemented yet"},
     {"pop3", "\"smtp\"", "\"pop3\"", ":4: /listeners/0/kind: \"pop3\" is not implemented yet"},
-    {"https", "\"smtp\"", "\"https\"", ":4: /listeners/0/kind: \"https\" is not implemented yet"},
+    {"https without tls",
+     "\"smtp\"",
+     "\"https\"",
+     ":4: /listeners/0/kind: https needs a certificate; expected \"tls\": {\"certificate\": ..., "
+     "\"key\": ...} in this file"},
+    {"proxies of http",
+     "\"kind\": \"smtp\"",
+     "\"proxies\": [], \"kind\": \"http\"",
+     ":4: /listeners/0/proxies: has no meaning for a listener of kind \"http\""},
+    {"acme_webroot of smtp",
+     "\"kind\"",
+     "\"acme_webroot\": \"a\", \"kind\"",
+     ":4: /listeners/0/acme_webroot: has no meaning for a listener of kind \"smtp\""},
+    {"max_connections of smtp",
+     "\"kind\"",
+     "\"max_connections\": 5, \"kind\"",
+     ":4: /listeners/0/max_connections: has no meaning for a listener of kind \"smtp\""},
+    {"no requests at all",
+     "\"kind\": \"smtp\"",
+     "\"max_requests_per_minute\": 0, \"kind\": \"http\"",
+     ":4: /listeners/0/max_requests_per_minute: expected a whole number from 1 to 1000000, "
+     "found 0"},
+    {"empty webroot",
+     "\"kind\": \"smtp\"",
+     "\"acme_webroot\": \"\", \"kind\": \"http\"",
+     ":4: /listeners/0/acme_webroot: expected the webroot of an ACME client, found \"\""},
     {"kind typo",
      "\"smtp\"",
      "\"smpt\"",
-     ":4: /listeners/0/kind: expected \"smtp\" or \"smtps\", found \"smpt\""},
+     ":4: /listeners/0/kind: expected \"smtp\" or \"smtps\" or \"http\" or "
+     "\"https\", found \"smpt\""},
     {"smtps without tls",
      "\"smtp\"",
      "\"smtps\"",
@@ -129,7 +179,9 @@ constexpr change_case refused[] = {
     {"relay_hosts of a listener",
      "\"kind\"",
      "\"relay_hosts\": [], \"kind\"",
-     ":4: /listeners/0/relay_hosts: unknown key; expected one of: name, kind, listen"},
+     ":4: /listeners/0/relay_hosts: unknown key; expected one of: name, kind, listen, tenant, "
+     "proxies, acme_webroot, max_connections, max_connections_per_ip, max_requests_per_minute, "
+     "max_not_found_per_minute"},
 };
 
 TEST(ServerConfig, EachFaultIsSaidWithItsPlace) {
@@ -157,6 +209,36 @@ TEST(ServerConfig, AllFaultsAreFoundAtOnceInTheOrderOfTheText) {
     for (std::size_t i = 1; i < parsed.error().size(); ++i) {
         EXPECT_LE(parsed.error()[i - 1].line, parsed.error()[i].line);
     }
+}
+
+TEST(ServerConfig, TheAdminListenerIsOnLoopbackAndHasItsOwnPort) {
+    const auto with = [](std::string_view listen) {
+        std::string text(smallest);
+        const std::string_view from = "\"policy\"";
+        text.replace(text.find(from),
+                     from.size(),
+                     "\"admin\": {\"listen\": \"" + std::string(listen) + "\"}, \"policy\"");
+        return parse(text, "f").has_value();
+    };
+    for (const char* good :
+         {"127.0.0.1:0", "127.255.0.9:1", "[::1]:8025", "[::ffff:127.0.0.1]:1"}) {
+        EXPECT_TRUE(with(good)) << good;
+    }
+    for (const char* bad : {"128.0.0.1:1",
+                            "126.255.255.255:1",
+                            "[::]:1",
+                            "[::2]:1",
+                            "[1::1]:1",
+                            "[::ffff:192.0.2.1]:1",
+                            "127.0.0.1",
+                            "localhost:8025"}) {
+        EXPECT_FALSE(with(bad)) << bad;
+    }
+    std::string text(smallest);
+    text.replace(text.find("127.0.0.1:0"), 11, "127.0.0.1:8025");
+    text.replace(
+        text.find("\"policy\""), 8, "\"admin\": {\"listen\": \"127.0.0.1:8025\"}, \"policy\"");
+    EXPECT_FALSE(parse(text, "f").has_value());
 }
 
 TEST(ServerConfig, AFileThatCannotBeReadIsAFault) {
