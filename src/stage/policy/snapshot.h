@@ -1,19 +1,24 @@
 // The policy in force: tenants, accounts, routes and delivery settings, as one immutable value.
 //
 // Stage   3 of 8. Before it: session. After it: content.
-// Input   policy.json; every key is documented in docs/policy.md.
+// Input   policy.json, or a folder of it and one file a tenant; every key is documented in
+//         docs/policy.md. And the overlay: what was changed by command.
 // Output  Lookups that need no lock and no allocation on the hot path.
 // Owner   Built on the management thread, shared read-only by all shards; a message keeps the
 //         snapshot it began with.
 // Fails   load() and parse() return all faults; a snapshot that exists is consistent.
-// Bounds  tenants_max, accounts_max, routes_max, relay_hosts_max.
+// Bounds  tenants_max, accounts_max, routes_max, relay_hosts_max, domains_max, senders_max;
+//         config::file_bytes_max a file, policy_bytes_max in all.
 
 #pragma once
 
 #include "config/address.h"
 #include "config/fault.h"
+#include "stage/policy/limit.h"
+#include "stage/policy/overlay.h"
+#include "stage/policy/senders.h"
+#include "stage/policy/settings.h"
 
-#include <chrono>
 #include <cstdint>
 #include <expected>
 #include <memory>
@@ -24,56 +29,38 @@
 
 namespace ebbgate::policy {
 
-inline constexpr std::size_t tenants_max = 100'000;
-inline constexpr std::size_t accounts_max = 1'000'000;
-inline constexpr std::size_t routes_max = 100'000;
-inline constexpr std::size_t relay_hosts_max = 1'000'000;
-
-struct account {
-    std::string login;
-    std::string password_hash; // crypt(3): yescrypt, bcrypt, sha512crypt, sha256crypt, scrypt.
-    std::uint32_t tenant = 0;  // Index into snapshot::tenants().
+enum class sender_refusal : std::uint8_t {
+    none,
+    malformed,   // No address that could be authorised.
+    null_sender, // <> without null_sender.
+    tenant,      // Not among the tenant's authorized_senders.
+    account,     // The tenant's, but not among the account's own.
 };
 
-struct tenant_limits {
-    std::uint32_t recipients_per_message = 1000; // The next RCPT gets 452 4.5.3.
-    std::uint64_t upload_bytes = 25'000'000;     // Announced as SIZE; beyond: 552 5.3.4.
-    std::uint64_t message_bytes = 25'000'000;    // Of the final message; beyond: 552 5.3.4.
+struct sender_verdict {
+    bool allowed = false;
+    sender_refusal refusal = sender_refusal::none;
+    std::uint32_t rule = no_index; // For snapshot::place_of_sender(); no_index for <>.
 };
 
-struct tenant {
-    std::string name;
-    std::string company;  // For texts; the name when not given.
-    std::string hostname; // Greeting and Received; empty: the server's.
-    std::vector<account> accounts;
-    std::vector<config::ip_network> relay_hosts;
-    tenant_limits limits;
+// Names a rule to people.
+struct rule_place {
+    std::string file;    // Empty: added by command, or the built-in default.
+    std::string pointer; // RFC 6901.
+    std::string text;    // The rule as it is compared.
 };
 
-enum class relay_kind : std::uint8_t { host, discard, hold };
-enum class tls_mode : std::uint8_t { off, opportunistic, required };
-
-struct route {
-    std::string match; // Lower case: "example.com", "*.example.com" or "*".
-    relay_kind relay = relay_kind::host;
-    config::host_and_port host; // For relay_kind::host.
-    tls_mode tls = tls_mode::opportunistic;
-    // Routes with the same key share a lane and its connections, e.g. "mx.example:25/required".
-    std::string destination;
+struct listed_sender {
+    std::string_view pattern; // Valid as long as the snapshot.
+    bool by_command = false;
 };
 
-struct retry_settings {
-    std::chrono::seconds first{60};
-    double factor = 2;
-    std::chrono::seconds max{4 * 3600};
-    std::chrono::seconds max_age{5 * 24 * 3600};
-};
-
-struct delivery_settings {
-    retry_settings retry;
-    std::uint32_t connections_per_destination = 20;
-    std::uint32_t messages_per_connection = 1000;
-    std::chrono::seconds idle_timeout{30};
+// A rate that was raised or lowered by command; not part of the snapshot, for it expires.
+struct rate_override {
+    rate_rule rule = rate_rule::messages_per_sender;
+    std::string subject; // As the counters know it.
+    config::rate rate;
+    std::int64_t expires_unix_s = 0; // 0: never.
 };
 
 class snapshot {
@@ -89,6 +76,9 @@ public:
 
     // Logins compare exactly. Null: no such account (spend the time of a hash check anyway).
     [[nodiscard]] const account* find_account(std::string_view login) const noexcept;
+    // For a login that nobody has: an account whose hash is checked in its place, the same one each
+    // time, or the time would tell which logins there are. Null: there are no accounts.
+    [[nodiscard]] const account* stand_in_for(std::string_view login) const noexcept;
 
     [[nodiscard]] const tenant& tenant_of(const account& account) const noexcept {
         return tenants_[account.tenant];
@@ -105,6 +95,51 @@ public:
     [[nodiscard]] const route* route_for(std::string_view domain) const noexcept;
     // The same, as if there were no `hold` routes.
     [[nodiscard]] const route* route_past_hold_for(std::string_view domain) const noexcept;
+
+    // May this tenant (a client of its relay_hosts) or this account send as `address`? Also for
+    // the mailboxes of a header From. An empty address is <>.
+    [[nodiscard]] sender_verdict may_send(const tenant& tenant, std::string_view address) const;
+    [[nodiscard]] sender_verdict may_send(const account& account, std::string_view address) const;
+
+    [[nodiscard]] std::vector<listed_sender> senders_of(const tenant& tenant) const;
+    // An account's own list, in the order of the text; nothing when it has none.
+    [[nodiscard]] std::vector<std::string_view> own_senders_of(const account& account) const;
+
+    [[nodiscard]] const sender_table& senders() const noexcept { return senders_; }
+
+    // The tenant among whose domains this one, or a parent of it, is.
+    [[nodiscard]] const tenant* tenant_of_domain(std::string_view domain) const;
+    // By SNI, any case. Null: no tenant has this hostname.
+    [[nodiscard]] const tenant* tenant_for_server_name(std::string_view name) const noexcept;
+
+    [[nodiscard]] const limit_settings& limits_of(const account& account) const noexcept {
+        return account.own_limits == no_index ? tenants_[account.tenant].limits
+                                              : own_limits_[account.own_limits];
+    }
+
+    // Whether the policy has what an override by command is for; the text says what is wrong.
+    [[nodiscard]] std::expected<rate_override, std::string>
+    judge_override(const overlay_limit& given) const;
+
+    [[nodiscard]] std::uint64_t largest_upload_bytes() const noexcept { return upload_bytes_max_; }
+
+    [[nodiscard]] std::uint32_t largest_recipients_per_message() const noexcept {
+        return recipients_max_;
+    }
+
+    [[nodiscard]] const ban_settings& bans() const noexcept { return bans_; }
+
+    // The files it was made from.
+    [[nodiscard]] const std::vector<std::string>& files() const noexcept { return files_; }
+
+    // Those of the signing keys of all tenants, which it names and does not read.
+    [[nodiscard]] std::vector<std::string> key_files() const;
+
+    [[nodiscard]] rule_place place_of_sender(std::uint32_t rule) const;
+    [[nodiscard]] rule_place place_of(const tenant& tenant) const;
+    [[nodiscard]] rule_place place_of(const account& account) const;
+    [[nodiscard]] rule_place
+    place_of_limit(const tenant& tenant, const account* account, limit_key key) const;
 
 private:
     friend class snapshot_builder;
@@ -131,6 +166,17 @@ private:
         std::uint32_t account = 0;
     };
 
+    // An account with authorized_senders of its own.
+    struct narrowed_account {
+        std::uint32_t tenant = 0;
+        std::uint32_t position = 0;
+        std::uint32_t first = 0; // In senders_, one after another.
+        std::uint32_t count = 0;
+    };
+
+    // Owners in senders_: tenants by index, accounts above.
+    static constexpr std::uint32_t account_owners = 0x8000'0000;
+
     static constexpr std::uint32_t no_route = 0xffff'ffff;
 
     // Values are indices into routes_: the first route with this match.
@@ -156,11 +202,33 @@ private:
     std::vector<prefix_table> relay_hosts_; // Longest prefix first.
     route_index all_routes_;
     route_index routes_past_hold_;
+
+    std::vector<std::string> files_;
+    sender_table senders_;
+    std::vector<narrowed_account> narrowed_;
+    std::vector<limit_settings> own_limits_;
+    text_map<std::uint32_t> tenants_by_domain_;
+    text_map<std::uint32_t> tenants_by_hostname_;
+    ban_settings bans_;
+    std::uint64_t upload_bytes_max_ = 0;
+    std::uint32_t recipients_max_ = 0;
 };
 
 using snapshot_pointer = std::shared_ptr<const snapshot>;
 
+// A file, or a folder: its policy.json, then each other *.json in the order of the names.
 [[nodiscard]] std::expected<snapshot_pointer, config::faults> load(const std::string& path);
+
+struct loaded {
+    snapshot_pointer policy;
+    std::vector<rate_override> overrides;
+    std::vector<std::string> notes; // What of the overlay was left out, and why.
+};
+
+[[nodiscard]] std::expected<loaded, config::faults> load(const std::string& path,
+                                                         const overlay& changes);
+[[nodiscard]] std::expected<loaded, config::faults>
+parse(std::string_view text, const std::string& file, const overlay& changes);
 
 // The same from text; `file` names it in faults.
 [[nodiscard]] std::expected<snapshot_pointer, config::faults> parse(std::string_view text,

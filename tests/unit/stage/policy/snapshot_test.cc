@@ -5,6 +5,8 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <set>
+
 namespace ebbgate::policy {
 namespace {
 
@@ -43,6 +45,23 @@ protected:
 
     snapshot_pointer policy_;
 };
+
+TEST_F(PolicySnapshot, AnUnknownLoginHasOneStandInOfThoseThatExist) {
+    std::set<std::string_view> seen;
+    for (int i = 0; i < 100; ++i) {
+        const std::string login = fmt::format("nobody{}", i);
+        const account* stand_in = policy_->stand_in_for(login);
+        ASSERT_NE(stand_in, nullptr);
+        EXPECT_EQ(policy_->find_account(stand_in->login), stand_in);
+        EXPECT_EQ(policy_->stand_in_for(login), stand_in);
+        seen.insert(stand_in->login);
+    }
+    EXPECT_GT(seen.size(), 1U); // Of kinds that cost differently not only one is shown.
+    const auto empty =
+        parse(R"({"routes": [{"match": "*", "relay": "hold"}], "tenants": []})", "p");
+    ASSERT_TRUE(empty.has_value());
+    EXPECT_EQ((*empty)->stand_in_for("nobody"), nullptr);
+}
 
 TEST_F(PolicySnapshot, EveryKeyIsRead) {
     EXPECT_EQ(policy_->delivery().retry.first, std::chrono::seconds(120));
@@ -182,7 +201,33 @@ constexpr fault_case refused[] = {
      "",
      "",
      "/routes/0/tls: expected \"off\" or \"opportunistic\" or \"required\", found \"of\""},
-    {"bans", "", "", R"(,"bans":{})", "/bans: not implemented yet"},
+    {"bans",
+     "",
+     "",
+     R"(,"bans":{"max_retry":0})",
+     "/bans/max_retry: expected a whole number from 1 to 100, found 0"},
+    {"ban_time_max",
+     "",
+     "",
+     R"(,"bans":{"ban_time":"2h","ban_time_max":"1h"})",
+     "/bans/ban_time_max: is shorter than ban_time; expected at least as long"},
+    {"ignore",
+     "",
+     "",
+     R"(,"bans":{"ignore":["10.0.0.1/8"]})",
+     "/bans/ignore/0: expected an address or a network such as \"203.0.113.0/24\" without host "
+     "bits, found \"10.0.0.1/8\""},
+    {"ban log",
+     "",
+     "",
+     R"(,"bans":{"log":"a\nb"})",
+     "/bans/log: expected the name of a file, at most 1024 bytes without control characters"},
+    {"defaults",
+     "",
+     "",
+     R"(,"defaults":{"null_sender":true})",
+     "/defaults/null_sender: unknown key; expected one of: limits, check_header_from, "
+     "attachments, filelink, unsigned"},
     {"delay_notice",
      "",
      "",
@@ -193,18 +238,70 @@ constexpr fault_case refused[] = {
      "",
      R"(,"delivery":{"retry":{"factor":0.5}})",
      "/delivery/retry/factor: expected a number from 1 to 100, found 0.5"},
-    {"dkim", "", R"("dkim":[])", "", "/tenants/0/dkim: not implemented yet"},
-    {"filelink", "", R"("filelink":{})", "", "/tenants/0/filelink: not implemented yet"},
-    {"senders",
+    {"bcc", "", R"("bcc":{})", "", "/tenants/0/bcc: not implemented yet"},
+    {"sender",
      "",
-     R"("authorized_senders":[])",
+     R"("domains":["a.example"],"authorized_senders":["a.example"])",
      "",
-     "/tenants/0/authorized_senders: not implemented yet"},
+     "/tenants/0/authorized_senders/0: expected an address, \"@domain\" or \"@*.domain\" "
+     "(international domains in UTF-8 or as A-labels), found \"a.example\""},
+    {"foreign sender",
+     "",
+     R"("domains":["a.example"],"authorized_senders":["ceo@b.example"])",
+     "",
+     "/tenants/0/authorized_senders/0: is not in the tenant's domains; expected a sender in one "
+     "of them, or \"b.example\" among its \"domains\""},
+    {"sender twice",
+     "",
+     R"("domains":["a.example"],"authorized_senders":["@a.example","@A.example"])",
+     "",
+     "/tenants/0/authorized_senders/1: is in this list already; expected each once"},
+    {"domain twice",
+     "",
+     R"("domains":["a.example","A.EXAMPLE"])",
+     "",
+     "/tenants/0/domains/1: the domain is in this list already; expected each in one tenant, "
+     "once"},
+    {"bad domain",
+     "",
+     R"("domains":["*.a.example"])",
+     "",
+     "/tenants/0/domains/0: expected a domain such as \"acme.example\" (international ones in "
+     "UTF-8 or as A-labels), found \"*.a.example\""},
+    {"tls without a name",
+     "",
+     R"("tls":{"certificate":"c","key":"k"})",
+     "",
+     "/tenants/0/tls: is chosen by the name that a client asks for; expected a \"hostname\" "
+     "beside it"},
+    {"tls without a key",
+     "",
+     R"("hostname":"a.example","tls":{"certificate":"c"})",
+     "",
+     "/tenants/0/tls: \"key\" is missing; expected the path of a file"},
+    {"flag",
+     "",
+     R"("null_sender":"yes")",
+     "",
+     "/tenants/0/null_sender: expected true or false, found \"yes\""},
     {"rate",
      "",
-     R"("limits":{"messages_per_sender":"500/day"})",
+     R"("limits":{"messages_per_sender":"500 a day"})",
      "",
-     "/tenants/0/limits/messages_per_sender: not implemented yet"},
+     "/tenants/0/limits/messages_per_sender: expected a rate such as \"500/day\" or \"50/hour\" "
+     "(a period of at most 366 days), or \"unlimited\", found \"500 a day\""},
+    {"reply code",
+     "",
+     R"("limits":{"limit_reply":{"code":451}})",
+     "",
+     "/tenants/0/limits/limit_reply/code: expected 450 (try again later) or 550 (never), found "
+     "451"},
+    {"reply variable",
+     "",
+     R"("limits":{"limit_reply":{"text":"no {senders}"}})",
+     "",
+     "/tenants/0/limits/limit_reply/text: expected {recipient} {sender} {count} {unit} {period} "
+     "{company} after the text \"no \""},
     {"sizes",
      "",
      R"("limits":{"message_size":"2MB","upload_size":"1MB"})",

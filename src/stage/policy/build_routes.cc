@@ -1,0 +1,232 @@
+#include "stage/policy/builder.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace ebbgate::policy {
+
+using config::named_value;
+using std::chrono::seconds;
+
+namespace {
+
+constexpr named_value tls_modes[] = {
+    {"off", static_cast<int>(tls_mode::off)},
+    {"opportunistic", static_cast<int>(tls_mode::opportunistic)},
+    {"required", static_cast<int>(tls_mode::required)},
+};
+constexpr std::string_view relay_expected =
+    "\"HOST:PORT\", \"[IPV6]:PORT\", \"discard\" or \"hold\"";
+
+constexpr std::size_t ignore_max = 100'000;
+constexpr std::size_t log_bytes_max = 1024;
+
+std::string_view name_of(tls_mode mode) {
+    return tls_modes[static_cast<std::size_t>(mode)].name;
+}
+
+} // namespace
+
+void snapshot_builder::parse_root(const value& root, file_role role) {
+    if (!reader_.object(root, keys::root)) {
+        return;
+    }
+    if (const value* at = root.find("delivery")) {
+        parse_delivery(*at);
+    }
+    if (const value* at = root.find("bans")) {
+        parse_bans(*at);
+    }
+    if (const value* at = root.find("defaults")) {
+        parse_defaults(*at);
+    }
+    if (const value* at = reader_.required(root, "routes", "an array of routes")) {
+        if (reader_.array(*at, routes_max)) {
+            if (at->children().empty()) {
+                reader_.add_fault(*at,
+                                  "expected at least one route, such as {\"match\": \"*\", "
+                                  "\"relay\": \"smarthost.example:25\"}");
+            }
+            for (const value& item : at->children()) {
+                parse_route(item);
+            }
+        }
+    }
+    const value* tenants = role == file_role::whole
+                               ? reader_.required(root, "tenants", "an array of tenants")
+                               : root.find("tenants");
+    if (tenants != nullptr && reader_.array(*tenants, tenants_max)) {
+        built_->tenants_.reserve(tenants->children().size());
+        std::size_t senders = 0;
+        for (const value& one : tenants->children()) {
+            const value* list = one.find("authorized_senders");
+            senders += list == nullptr ? 0 : list->children().size();
+        }
+        built_->senders_.reserve(std::min(senders, senders_max));
+        std::uint32_t item = 0;
+        for (const value& one : tenants->children()) {
+            if (reader_.full()) {
+                return;
+            }
+            parse_tenant(one, item++);
+        }
+    }
+}
+
+void snapshot_builder::parse_delivery(const value& at) {
+    if (!reader_.object(at, keys::delivery)) {
+        return;
+    }
+    delivery_settings& delivery = built_->delivery_;
+    if (const value* retry = at.find("retry")) {
+        parse_retry(*retry);
+    }
+    reader_.set(at, "connections_per_destination", delivery.connections_per_destination, 1, 10'000);
+    reader_.set(at, "messages_per_connection", delivery.messages_per_connection, 1, 1'000'000);
+    reader_.set_duration(at, "idle_timeout", delivery.idle_timeout, seconds(0), seconds(3600));
+}
+
+void snapshot_builder::parse_retry(const value& at) {
+    if (!reader_.object(at, keys::retry)) {
+        return;
+    }
+    constexpr seconds day(86'400);
+    retry_settings& retry = built_->delivery_.retry;
+    reader_.set_duration(at, "first", retry.first, seconds(1), day);
+    if (const value* factor = at.find("factor")) {
+        retry.factor = reader_.real_number(*factor, 1, 100).value_or(retry.factor);
+    }
+    reader_.set_duration(at, "max", retry.max, seconds(1), 7 * day);
+    reader_.set_duration(at, "max_age", retry.max_age, seconds(1), 60 * day);
+    if (retry.max < retry.first) {
+        const value* max = at.find("max");
+        reader_.add_fault(max == nullptr ? at : *max,
+                          "retry.max is shorter than retry.first; expected at least as long");
+    }
+}
+
+void snapshot_builder::parse_route(const value& at) {
+    route made;
+    if (reader_.object(at, keys::route)) {
+        if (const value* match = reader_.required(at, "match", "a domain, \"*.domain\" or \"*\"")) {
+            parse_match(*match, made);
+        }
+        if (const value* relay = reader_.required(at, "relay", relay_expected)) {
+            parse_relay(*relay, made);
+        }
+        if (const value* tls = at.find("tls")) {
+            const auto chosen = reader_.choice(*tls, tls_modes);
+            made.tls = static_cast<tls_mode>(chosen.value_or(static_cast<int>(made.tls)));
+            if (made.relay != relay_kind::host) {
+                reader_.add_fault(*tls, "has no meaning here; expected only with \"HOST:PORT\"");
+            }
+        }
+    }
+    if (made.relay == relay_kind::host) {
+        const bool v6 = made.host.host.find(':') != std::string::npos;
+        made.destination = fmt::format(fmt::runtime(v6 ? "[{}]:{}/{}" : "{}:{}/{}"),
+                                       made.host.host,
+                                       made.host.port,
+                                       name_of(made.tls));
+    } else {
+        made.destination = made.relay == relay_kind::hold ? "hold" : "discard";
+    }
+    built_->routes_.push_back(std::move(made));
+    index_route(at);
+}
+
+void snapshot_builder::parse_match(const value& at, route& into) {
+    const auto text = reader_.string(at, "a domain, \"*.domain\" or \"*\"");
+    if (!text) {
+        return;
+    }
+    const std::string_view domain = text->starts_with("*.") ? text->substr(2) : *text;
+    if (*text != "*" && !config::is_host_name(domain)) {
+        reader_.add_fault(at,
+                          fmt::format("expected a domain in A-label form, \"*.domain\" or "
+                                      "\"*\", found {}",
+                                      config::shown(at)));
+        return;
+    }
+    into.match = config::lower_ascii(*text);
+}
+
+void snapshot_builder::parse_relay(const value& at, route& into) {
+    const auto text = reader_.string(at, relay_expected);
+    if (!text) {
+        return;
+    }
+    if (*text == "mx" || *text == "archive") {
+        reader_.add_fault(
+            at, fmt::format("\"{}\" is {}; expected {}", *text, config::not_built, relay_expected));
+    } else if (*text == "discard") {
+        into.relay = relay_kind::discard;
+    } else if (*text == "hold") {
+        into.relay = relay_kind::hold;
+    } else if (const auto host = config::parse_host_and_port(*text)) {
+        into.host = *host;
+    } else {
+        reader_.add_fault(at,
+                          fmt::format("expected {}, found {}", relay_expected, config::shown(at)));
+    }
+}
+
+void snapshot_builder::index_route(const value& at) {
+    const auto index = static_cast<std::uint32_t>(built_->routes_.size() - 1);
+    const std::string& match = built_->routes_.back().match;
+    if (match.empty()) {
+        return; // Its fault is said already.
+    }
+    const bool first = built_->all_routes_.add(match, index);
+    if (built_->routes_.back().relay != relay_kind::hold) {
+        (void)built_->routes_past_hold_.add(match, index);
+    }
+    if (!first) {
+        reader_.add_fault(at,
+                          fmt::format("\"{}\" is matched by an earlier route; expected each "
+                                      "match once",
+                                      match));
+    } else if (built_->all_routes_.catch_all < index) {
+        reader_.add_fault(at, "is never reached; expected before the route that matches \"*\"");
+    }
+}
+
+void snapshot_builder::parse_bans(const value& at) {
+    if (!reader_.object(at, keys::bans)) {
+        return;
+    }
+    constexpr seconds day(86'400);
+    ban_settings& bans = built_->bans_;
+    reader_.set(at, "max_retry", bans.max_retry, 1, 100);
+    reader_.set_duration(at, "find_time", bans.find_time, seconds(1), 30 * day);
+    reader_.set_duration(at, "ban_time", bans.ban_time, seconds(1), 3650 * day);
+    parse_flag(at, "ban_time_increment", bans.ban_time_increment);
+    if (const value* max = at.find("ban_time_max")) {
+        bans.ban_time_max =
+            reader_.duration(*max, seconds(1), 3650 * day).value_or(bans.ban_time_max);
+        if (bans.ban_time_max < bans.ban_time) {
+            reader_.add_fault(*max, "is shorter than ban_time; expected at least as long");
+        }
+    }
+    bans.ban_time_max = std::max(bans.ban_time_max, bans.ban_time);
+    if (const value* ignore = at.find("ignore")) {
+        bans.ignore.clear();
+        if (reader_.array(*ignore, ignore_max)) {
+            parse_networks(*ignore, bans.ignore);
+        }
+    }
+    if (const value* log = at.find("log")) {
+        const auto text = reader_.string(*log, "the name of a file");
+        if (text && (has_control(*text) || text->size() > log_bytes_max || text->ends_with('/'))) {
+            reader_.add_fault(*log,
+                              fmt::format("expected the name of a file, at most {} bytes without "
+                                          "control characters",
+                                          log_bytes_max));
+        } else if (text) {
+            bans.log = *text;
+        }
+    }
+}
+
+} // namespace ebbgate::policy
