@@ -27,6 +27,21 @@ void append_digits(std::string& out, std::int64_t number, int digits) {
     out.append(text, static_cast<std::size_t>(digits));
 }
 
+// "2026-11-24", the separator, "05:52:43".
+void append_date_and_time(std::string& out, const std::tm& parts, char separator) {
+    append_digits(out, parts.tm_year + 1900, 4);
+    out += '-';
+    append_digits(out, parts.tm_mon + 1, 2);
+    out += '-';
+    append_digits(out, parts.tm_mday, 2);
+    out += separator;
+    append_digits(out, parts.tm_hour, 2);
+    out += ':';
+    append_digits(out, parts.tm_min, 2);
+    out += ':';
+    append_digits(out, parts.tm_sec, 2);
+}
+
 } // namespace
 
 void clock_text::append_rfc3339(std::string& out, std::int64_t unix_us) {
@@ -36,17 +51,7 @@ void clock_text::append_rfc3339(std::string& out, std::int64_t unix_us) {
         const std::time_t time = second;
         gmtime_r(&time, &parts);
         utc_text_.clear();
-        append_digits(utc_text_, parts.tm_year + 1900, 4);
-        utc_text_ += '-';
-        append_digits(utc_text_, parts.tm_mon + 1, 2);
-        utc_text_ += '-';
-        append_digits(utc_text_, parts.tm_mday, 2);
-        utc_text_ += 'T';
-        append_digits(utc_text_, parts.tm_hour, 2);
-        utc_text_ += ':';
-        append_digits(utc_text_, parts.tm_min, 2);
-        utc_text_ += ':';
-        append_digits(utc_text_, parts.tm_sec, 2);
+        append_date_and_time(utc_text_, parts, 'T');
         utc_text_ += '.';
         utc_second_ = second;
     }
@@ -73,6 +78,19 @@ void clock_text::append_syslog(std::string& out, std::int64_t unix_us) {
         local_second_ = second;
     }
     out += local_text_;
+}
+
+void clock_text::append_local(std::string& out, std::int64_t unix_us) {
+    const std::int64_t second = second_of(unix_us);
+    if (second != dated_second_) {
+        std::tm parts{};
+        const std::time_t time = second;
+        localtime_r(&time, &parts);
+        dated_text_.clear();
+        append_date_and_time(dated_text_, parts, ' ');
+        dated_second_ = second;
+    }
+    out += dated_text_;
 }
 
 } // namespace ebbgate::outcome

@@ -17,14 +17,18 @@ public:
     void append_rfc3339(std::string& out, std::int64_t unix_us);
     // "Nov 24 05:52:43" in local time, as syslog writes it.
     void append_syslog(std::string& out, std::int64_t unix_us);
+    // "2026-11-24 05:52:43" in local time, as fail2ban writes it.
+    void append_local(std::string& out, std::int64_t unix_us);
 
 private:
     static constexpr std::int64_t no_second = INT64_MIN;
 
     std::int64_t utc_second_ = no_second;
     std::int64_t local_second_ = no_second;
+    std::int64_t dated_second_ = no_second;
     std::string utc_text_;
     std::string local_text_;
+    std::string dated_text_;
 };
 
 } // namespace ebbgate::outcome

@@ -1,5 +1,6 @@
 #include "stage/outcome/escape.h"
 
+#include "base/text.h"
 #include "codec/json/writer.h"
 
 namespace ebbgate::outcome {
@@ -30,7 +31,7 @@ void append_clean(std::string& out, std::string_view text, std::size_t bytes_max
             break;
         }
         const std::size_t bytes =
-            static_cast<unsigned char>(kept[at]) < 0x80 ? 1 : json::utf8_sequence_bytes(kept, at);
+            static_cast<unsigned char>(kept[at]) < 0x80 ? 1 : utf8_sequence_bytes(kept, at);
         // U+0080 to U+009F are terminal controls.
         const bool c1_control =
             bytes == 2 && kept[at] == '\xc2' && static_cast<unsigned char>(kept[at + 1]) < 0xa0;

@@ -48,6 +48,16 @@ void log_file::append(std::string lines) {
     more_.notify_one();
 }
 
+void log_file::append_waiting(std::string lines) {
+    {
+        std::unique_lock hold(lock_);
+        const auto has_room = [this] { return queued_bytes_ < waiting_bytes_max; };
+        // A disk that hangs is waited for once, not with each block.
+        is_stuck_ = is_stuck_ ? !has_room() : !room_.wait_for(hold, wait_max, has_room);
+    }
+    append(std::move(lines));
+}
+
 void log_file::reopen() {
     const std::lock_guard hold(lock_);
     reopen_ = true;
@@ -89,6 +99,7 @@ void log_file::run() {
             queued_bytes_ = 0;
             reopen_now = std::exchange(reopen_, false);
         }
+        room_.notify_all();
         if (reopen_now) {
             if (const int fresh = open_for_append(path_); fresh >= 0) {
                 close(std::exchange(fd_, fresh));

@@ -12,6 +12,7 @@
 #include "ebbgate/base/bytes.h"
 #include "ebbgate/base/result.h"
 
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <memory>
@@ -25,6 +26,8 @@ namespace ebbgate::outcome {
 class log_file {
 public:
     static constexpr std::size_t queued_bytes_max = 64 * mib;
+    static constexpr std::size_t waiting_bytes_max = 4 * mib;
+    static constexpr std::chrono::seconds wait_max{2};
 
     [[nodiscard]] static result<std::unique_ptr<log_file>> open(const std::string& path);
     ~log_file(); // Writes what is queued.
@@ -32,6 +35,9 @@ public:
     log_file& operator=(const log_file&) = delete;
 
     void append(std::string lines);
+    // For what makes lines faster than a disk takes them, and may wait: while so much is queued,
+    // for wait_max at most.
+    void append_waiting(std::string lines);
     void reopen();
     [[nodiscard]] std::uint64_t dropped_blocks() const;
 
@@ -43,11 +49,13 @@ private:
     std::string path_;
     mutable std::mutex lock_;
     std::condition_variable more_;
+    std::condition_variable room_;
     std::vector<std::string> queue_;
     std::size_t queued_bytes_ = 0;
     std::uint64_t dropped_ = 0;
     int fd_;
     bool reopen_ = false;
+    bool is_stuck_ = false; // What may wait did so in vain.
     bool stopping_ = false;
     std::thread thread_;
 };

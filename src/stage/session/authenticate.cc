@@ -26,11 +26,12 @@ void session::on_auth(const smtp::command& command) {
     if (!authenticated_) {
         sasl_method_ = login ? "LOGIN" : plain ? "PLAIN" : "unknown";
     }
-    if (extended_ && settings_.authentication_offered && !tls_active_) {
-        handler_.authentication_in_clear();
-    }
     if (const refusal refused = check_auth(sequence())) {
-        send(*refused);
+        if (settings_.authentication_offered && !tls_active_) {
+            strike(strike_cause::insecure_authentication, *refused);
+        } else {
+            send(*refused);
+        }
         return;
     }
     if (!login && !plain) {
@@ -91,8 +92,8 @@ void session::on_sasl_response(std::string response) {
         std::string login = response.substr(first + 1, second - first - 1);
         // Acting for somebody else is not offered: it would pass the check of the sender.
         if (first != 0 && response.compare(0, first, login) != 0) {
-            ++authentications_failed_;
-            end_sasl(table::authentication_failed);
+            explicit_bzero(response.data(), response.size());
+            fail_sasl();
             return;
         }
         std::string password = response.substr(second + 1);
@@ -116,8 +117,7 @@ void session::on_sasl_response(std::string response) {
 void session::verify(std::string login, std::string password) {
     const limits& limits = settings_.limits;
     if (login.size() > limits.login_bytes_max || password.size() > limits.password_bytes_max) {
-        ++authentications_failed_;
-        end_sasl(table::authentication_failed);
+        fail_sasl();
         return;
     }
     sasl_.reset();
@@ -131,6 +131,12 @@ void session::end_sasl(const smtp::fixed_reply& reply) {
     send(reply);
 }
 
+void session::fail_sasl() {
+    ++authentications_failed_;
+    sasl_.reset();
+    strike(strike_cause::login, table::authentication_failed);
+}
+
 void session::authentication_finished(authentication_result result) {
     if (phase_ != phase::sasl_answer) {
         return;
@@ -142,11 +148,13 @@ void session::authentication_finished(authentication_result result) {
         end_sasl(table::authenticated);
         break;
     case authentication_result::rejected:
-        ++authentications_failed_;
-        end_sasl(table::authentication_failed);
+        fail_sasl();
         break;
     case authentication_result::unavailable:
         end_sasl(table::authentication_unavailable);
+        break;
+    case authentication_result::too_many_connections:
+        end_sasl(table::too_many_connections);
         break;
     }
     enforce_limits();

@@ -60,14 +60,15 @@ refusal check_bdat(const sequence_state& state) {
 }
 
 refusal check_auth(const sequence_state& state) {
+    // First: whatever came before, a password in the clear is one too many.
+    if (state.authentication_offered && !state.tls_active) {
+        return table::authentication_needs_tls;
+    }
     if (!state.extended) {
         return table::authentication_needs_ehlo;
     }
     if (!state.authentication_offered) {
         return table::authentication_not_offered;
-    }
-    if (!state.tls_active) {
-        return table::authentication_needs_tls;
     }
     if (state.in_transaction) {
         return table::authentication_during_mail;

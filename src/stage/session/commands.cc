@@ -11,7 +11,7 @@ void session::on_ehlo(const smtp::command& command) {
     helo_name_ = command.argument;
     extended_ = true;
 
-    std::string text = settings_.hostname;
+    std::string text = hostname();
     text += "\nPIPELINING\nSIZE ";
     text += std::to_string(message_bytes_max_);
     if (settings_.tls_available && !tls_active_) {
@@ -24,7 +24,8 @@ void session::on_ehlo(const smtp::command& command) {
     text += "\nENHANCEDSTATUSCODES\n8BITMIME\nDSN\nSMTPUTF8\nCHUNKING\nLIMITS MAILMAX=";
     text += std::to_string(settings_.limits.messages_per_session_max);
     text += " RCPTMAX=";
-    text += std::to_string(settings_.limits.recipients_per_message_max);
+    text += std::to_string(recipients_max_ > 0 ? recipients_max_
+                                               : settings_.limits.recipients_per_message_max);
     send(smtp::reply(250, {}, std::move(text)));
 }
 
@@ -32,7 +33,7 @@ void session::on_helo(const smtp::command& command) {
     forget_transaction();
     helo_name_ = command.argument;
     extended_ = false;
-    send(smtp::reply(250, {}, settings_.hostname));
+    send(smtp::reply(250, {}, hostname()));
 }
 
 void session::on_rset(const smtp::command& /*command*/) {

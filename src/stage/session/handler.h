@@ -17,6 +17,14 @@
 
 namespace ebbgate::session {
 
+// What counts against the client's address, three times of which ban it.
+enum class strike_cause : std::uint8_t { login, insecure_authentication, sender };
+
+struct sender_refusal {
+    smtp::reply reply;
+    bool is_strike = false; // The sender is not the client's to use.
+};
+
 class handler {
 public:
     virtual ~handler() = default;
@@ -37,15 +45,15 @@ public:
     virtual std::optional<std::string> decode_base64(byte_view text) = 0;
     // Answered by session::authentication_finished(), now or later.
     virtual void authenticate(std::string login, std::string password) = 0;
-    // AUTH was tried on a connection without TLS: a strike against the client.
-    virtual void authentication_in_clear() = 0;
+    // Comes before the reply that says no, which waits for session::strike_settled(), now or later.
+    virtual void strike(strike_cause cause) = 0;
 
     // Before the banner. A refusal is sent instead of it and ends the session.
     virtual std::optional<smtp::reply> check_client() = 0;
     // Whether this client may send without AUTH (relay_hosts). Asked at MAIL.
     virtual bool may_relay() = 0;
-    virtual std::optional<smtp::reply> check_sender(const smtp::path& sender,
-                                                    const smtp::mail_parameters& parameters) = 0;
+    virtual std::optional<sender_refusal> check_sender(const smtp::path& sender,
+                                                       const smtp::mail_parameters& parameters) = 0;
     // `envelope` holds what was accepted so far. `address` is what will be stored.
     virtual std::optional<smtp::reply> check_recipient(const message::envelope& envelope,
                                                        byte_view address) = 0;

@@ -20,7 +20,7 @@ void session::start() {
         close_with(*refused);
         return;
     }
-    std::string text = settings_.hostname;
+    std::string text = hostname();
     text += " ESMTP Ebbgate";
     send(smtp::reply(220, {}, std::move(text)));
 }
@@ -173,6 +173,34 @@ void session::enforce_limits() {
     }
 }
 
+void session::message_refused(const smtp::reply& reply, strike_cause cause) {
+    if (phase_ == phase::message_answer) {
+        strike(cause, reply);
+    }
+}
+
+void session::strike(strike_cause cause, const smtp::reply& reply) {
+    struck_ = std::make_unique<smtp::reply>(reply);
+    phase_ = phase::strike_answer;
+    handler_.strike(cause);
+}
+
+void session::strike_settled(bool banned) {
+    if (phase_ != phase::strike_answer) {
+        return;
+    }
+    const std::unique_ptr<smtp::reply> reply = std::move(struck_);
+    phase_ = phase::command;
+    send(*reply);
+    if (banned) {
+        close_now();
+    } else if (close_after_answer_) {
+        close_with(table::closing_down);
+    } else {
+        enforce_limits();
+    }
+}
+
 void session::message_finished(const smtp::reply& reply) {
     if (phase_ != phase::message_answer) {
         return;
@@ -228,19 +256,31 @@ void session::close_with(const smtp::reply& reply) {
 }
 
 void session::timed_out() {
-    if (phase_ == phase::message_answer) {
-        close_after_answer_ = true;
-        return;
-    }
-    close_with(table::idle_too_long);
+    end_soon(table::idle_too_long);
+}
+
+void session::lasted_too_long() {
+    end_soon(table::session_lasts_too_long);
 }
 
 void session::shut_down() {
-    if (phase_ == phase::message_answer) {
+    end_soon(table::closing_down);
+}
+
+void session::end_soon(const smtp::fixed_reply& reply) {
+    if (phase_ == phase::message_answer || phase_ == phase::strike_answer) {
         close_after_answer_ = true;
         return;
     }
-    close_with(table::closing_down);
+    close_with(reply);
+}
+
+void session::cut() {
+    if (phase_ == phase::message_answer || phase_ == phase::strike_answer) {
+        close_after_answer_ = true;
+        return;
+    }
+    close_now();
 }
 
 void session::connection_lost() {
@@ -263,6 +303,7 @@ deadline_kind session::deadline() const noexcept {
         return deadline_kind::tls_handshake;
     case phase::sasl_answer:
     case phase::message_answer:
+    case phase::strike_answer:
         return deadline_kind::none;
     case phase::closed:
         break;

@@ -27,7 +27,12 @@
 
 namespace ebbgate::session {
 
-enum class authentication_result : std::uint8_t { accepted, rejected, unavailable };
+enum class authentication_result : std::uint8_t {
+    accepted,
+    rejected,
+    unavailable,
+    too_many_connections, // Of the tenant whose login it is; the session ends.
+};
 
 // Which timer the caller should have running.
 enum class deadline_kind : std::uint8_t {
@@ -67,6 +72,10 @@ public:
     // Answers of the handler. They may come from within the call they answer.
     void authentication_finished(authentication_result result);
     void message_finished(const smtp::reply& reply);
+    // The same, and the refusal is a strike.
+    void message_refused(const smtp::reply& reply, strike_cause cause);
+    // Sends the reply that waited for it; a banned client's session ends behind it.
+    void strike_settled(bool banned);
     // The handshake is done: the session starts again, without a banner. Nothing received in the
     // clear is remembered.
     void tls_started();
@@ -78,14 +87,17 @@ public:
     // dropped. A session that waits for message_finished() is closed after that answer, because
     // a client that does not get it sends the message twice.
     void timed_out();
+    void lasted_too_long();
     void shut_down();
     // Any other end that we decide.
     void close_with(const smtp::reply& reply);
+    // The client's address is banned: no more replies, but for one that is owed for a message.
+    void cut();
     // The connection is gone. Drops an unfinished message; calls neither send() nor close().
     void connection_lost();
 
     [[nodiscard]] bool waiting() const noexcept {
-        return phase_ >= phase::tls_handshake && phase_ <= phase::message_answer;
+        return phase_ >= phase::tls_handshake && phase_ <= phase::strike_answer;
     }
 
     [[nodiscard]] bool closed() const noexcept { return phase_ == phase::closed; }
@@ -106,6 +118,16 @@ public:
 
     // Of the message that ended last, in the octets of RFC 1870: without the stuffed dots.
     [[nodiscard]] std::uint64_t message_bytes() const noexcept { return ended_message_bytes_; }
+
+    // The same of LIMITS RCPTMAX; the handler enforces it.
+    void set_recipients_max(std::uint32_t count) noexcept { recipients_max_ = count; }
+
+    // The name of this host for a client whose tenant has its own; empty: the listener's.
+    void set_hostname(std::string name) { hostname_ = std::move(name); }
+
+    [[nodiscard]] const std::string& hostname() const noexcept {
+        return hostname_.empty() ? settings_.hostname : hostname_;
+    }
 
     [[nodiscard]] byte_view helo_name() const noexcept { return helo_name_; }
 
@@ -130,6 +152,7 @@ private:
         tls_handshake,
         sasl_answer,
         message_answer,
+        strike_answer,
         closed,
     };
 
@@ -138,10 +161,13 @@ private:
     void on_line_fault(const smtp::line_step& step);
     void on_command(byte_view line);
     void send(const smtp::fixed_reply& reply);
+    // At once, or behind the answer that is owed.
+    void end_soon(const smtp::fixed_reply& reply);
     void send(const smtp::reply& reply);
     void note_success(int code);
     void note_refusal(const smtp::reply& reply);
     void enforce_limits();
+    void strike(strike_cause cause, const smtp::reply& reply);
     void end_for(const smtp::reply& fault);
     void close_now();
     void forget_transaction();
@@ -184,15 +210,19 @@ private:
     void on_sasl_response(std::string response);
     void verify(std::string login, std::string password);
     void end_sasl(const smtp::fixed_reply& reply);
+    void fail_sasl();
 
     const settings& settings_;
     handler& handler_;
     smtp::line_reader reader_;
     std::string helo_name_;
+    std::string hostname_;
     std::unique_ptr<transaction> transaction_;
     std::unique_ptr<sasl_exchange> sasl_;
+    std::unique_ptr<smtp::reply> struck_; // Waits for strike_settled().
     byte_view sasl_method_;
     std::uint64_t message_bytes_max_;
+    std::uint32_t recipients_max_ = 0; // 0: the listener's.
     std::uint64_t ended_message_bytes_ = 0;
     std::uint64_t chunk_left_bytes_ = 0;
     std::uint64_t swallowed_bytes_ = 0;

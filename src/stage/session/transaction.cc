@@ -39,7 +39,11 @@ void session::on_mail(const smtp::command& command) {
         return;
     }
     if (const auto refused = handler_.check_sender(command.path, command.mail)) {
-        send(*refused);
+        if (refused->is_strike) {
+            strike(strike_cause::sender, refused->reply);
+        } else {
+            send(refused->reply);
+        }
         return;
     }
     // Behind check_sender(), which may have found new limits.
@@ -73,7 +77,7 @@ void session::on_rcpt(const smtp::command& command) {
     if (command.path.domain.empty()) {
         // RFC 5321 4.5.1: <postmaster> is the one of this host.
         recipient.address += '@';
-        recipient.address += settings_.hostname;
+        recipient.address += hostname();
     }
     if (const auto refused = handler_.check_recipient(transaction_->envelope, recipient.address)) {
         transaction_->recipient_refused = true;

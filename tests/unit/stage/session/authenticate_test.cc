@@ -146,8 +146,59 @@ TEST(Authenticate, InTheClearItIsRefusedAndReported) {
     EXPECT_TRUE(got.output.ends_with(
         "538 5.7.11 Encryption required for requested authentication mechanism\r\n"
         "530 5.7.0 Must issue a STARTTLS command first\r\n"));
-    EXPECT_EQ(got.log, std::vector<std::string>{"authentication_in_clear"});
+    EXPECT_EQ(got.strikes, std::vector<strike_cause>{strike_cause::insecure_authentication});
     EXPECT_EQ(got.output.find("AUTH"), std::string::npos);
+}
+
+TEST(Authenticate, InTheClearItIsAStrikeWhateverCameBefore) {
+    settings settings = plain_settings();
+    settings.tls_available = true;
+    for (const std::string greeting : {"", "HELO x\r\n"}) {
+        const outcome got = converse({}, settings, greeting + "AUTH PLAIN |a|b\r\n", {});
+        EXPECT_TRUE(got.output.ends_with(
+            "538 5.7.11 Encryption required for requested authentication mechanism\r\n"));
+        EXPECT_EQ(got.strikes, std::vector<strike_cause>{strike_cause::insecure_authentication});
+    }
+}
+
+TEST(Authenticate, TheThirdStrikeEndsTheSessionBehindItsReply) {
+    scripted_handler handler;
+    handler.login_result = authentication_result::rejected;
+    handler.strikes_to_ban = 3;
+    settings settings = tls_settings();
+    settings.limits.authentications_failed_max = 100;
+    bool all_equal = false;
+    const outcome got = converse_every_way(handler,
+                                           settings,
+                                           "EHLO x\r\nAUTH PLAIN boss|user|x\r\n"
+                                           "MAIL FROM:<spoofed@b.test>\r\n"
+                                           "MAIL FROM:<later@b.test>\r\n"
+                                           "AUTH PLAIN |a|b\r\nNOOP\r\n",
+                                           all_equal);
+    EXPECT_TRUE(all_equal);
+    EXPECT_TRUE(got.output.ends_with("535 5.7.8 Error: authentication failed\r\n553 5.7.1 no\r\n"
+                                     "452 4.3.1 Insufficient system storage\r\n"
+                                     "535 5.7.8 Error: authentication failed\r\n"))
+        << got.output;
+    using enum strike_cause;
+    EXPECT_EQ(got.strikes, (std::vector<strike_cause>{login, sender, login}));
+    EXPECT_EQ(got.log.back(), "close");
+}
+
+TEST(Authenticate, AForgedMessageIsAStrike) {
+    scripted_handler handler;
+    handler.from_is_forged = true;
+    handler.strikes_to_ban = 3;
+    bool all_equal = false;
+    std::string input = "EHLO x\r\n";
+    for (int i = 0; i < 4; ++i) {
+        input += "MAIL FROM:<a@b.test>\r\nRCPT TO:<c@d.test>\r\nDATA\r\nx\r\n.\r\n";
+    }
+    const outcome got = converse_every_way(handler, plain_settings(), input, all_equal);
+    EXPECT_TRUE(all_equal);
+    EXPECT_TRUE(got.output.ends_with("354 End data with <CR><LF>.<CR><LF>\r\n553 5.7.1 no\r\n"));
+    EXPECT_EQ(got.strikes.size(), 3U);
+    EXPECT_EQ(got.log.back(), "close");
 }
 
 TEST(Authenticate, HeloIsNotEnough) {

@@ -67,7 +67,7 @@ std::vector<conversation> conversations() {
          {}},
         {"sender refused",
          "MAIL FROM:<spoofed@b.test>\r\nRCPT TO:<c@d.test>\r\n",
-         "553 5.7.1 Sender address rejected: not authorized to send\r\n"
+         "553 5.7.1 no\r\n"
          "503 5.5.1 Error: need MAIL command\r\n",
          {}},
         {"chunk without recipients is read",

@@ -8,6 +8,7 @@
 
 #include <deque>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace ebbgate::session {
@@ -21,6 +22,8 @@ public:
     std::optional<smtp::reply> begin_refusal;
     authentication_result login_result = authentication_result::accepted;
     smtp::reply message_reply = smtp::reply::queued("ID");
+    std::size_t strikes_to_ban = 1000;
+    bool from_is_forged = false; // The message itself is a strike.
 
     // What it saw.
     std::string output;
@@ -71,16 +74,29 @@ public:
         }
     }
 
-    void authentication_in_clear() override { log.emplace_back("authentication_in_clear"); }
+    std::vector<strike_cause> strikes;
+    bool strike_owed = false;
+
+    void strike(strike_cause cause) override {
+        strikes.push_back(cause);
+        strike_owed = true;
+        answer_owed = true;
+        if (answer_at_once) {
+            answer();
+        }
+    }
 
     std::optional<smtp::reply> check_client() override { return client_refusal; }
 
     bool may_relay() override { return relay_allowed; }
 
-    std::optional<smtp::reply> check_sender(const smtp::path& sender,
-                                            const smtp::mail_parameters& /*parameters*/) override {
+    std::optional<sender_refusal>
+    check_sender(const smtp::path& sender, const smtp::mail_parameters& /*parameters*/) override {
         if (sender.local == "spoofed") {
-            return smtp::reply(smtp::reply_table::sender_not_authorized);
+            return sender_refusal{smtp::reply(553, {5, 7, 1}, "no"), true};
+        }
+        if (sender.local == "later") {
+            return sender_refusal{smtp::reply(smtp::reply_table::storage_full)};
         }
         return std::nullopt;
     }
@@ -124,8 +140,12 @@ public:
 
     void answer() {
         answer_owed = false;
-        if (owner->deadline() == deadline_kind::none && owner->authenticating()) {
+        if (std::exchange(strike_owed, false)) {
+            owner->strike_settled(strikes.size() >= strikes_to_ban);
+        } else if (owner->deadline() == deadline_kind::none && owner->authenticating()) {
             owner->authentication_finished(login_result);
+        } else if (from_is_forged) {
+            owner->message_refused(smtp::reply(553, {5, 7, 1}, "no"), strike_cause::sender);
         } else {
             owner->message_finished(message_reply);
         }
@@ -136,6 +156,7 @@ struct outcome {
     std::string output;
     std::vector<std::string> log;
     std::vector<std::string> refusals;
+    std::vector<strike_cause> strikes;
 
     bool operator==(const outcome&) const = default;
 };
@@ -157,13 +178,13 @@ inline outcome converse(scripted_handler handler,
         byte_view rest = chunk;
         while (!rest.empty()) {
             rest.remove_prefix(session.feed(rest));
-            if (handler.answer_owed) {
+            while (handler.answer_owed) {
                 handler.answer();
             }
         }
     }
     session.connection_lost();
-    return {handler.output, handler.log, handler.refusals};
+    return {handler.output, handler.log, handler.refusals, handler.strikes};
 }
 
 // The same whole, cut once at every place, and byte by byte; answered at once and later.
