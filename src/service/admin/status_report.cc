@@ -68,6 +68,27 @@ void write_sessions(json::writer& out, const sum& total) {
     out.end_object();
 }
 
+void write_bans(json::writer& out, const bans::ban_keeper::status_values& bans) {
+    out.key("bans").begin_object();
+    // "kernel": connect() fails with ECONNREFUSED. "reset": accepted and reset at once.
+    out.member("mode", bans.refused_by_kernel ? std::string_view("kernel") : "reset");
+    if (!bans.refused_by_kernel) {
+        out.member("why_reset", bans.why_reset);
+    }
+    out.key("in_force").number(bans.bans);
+    out.key("addresses_with_strikes").number(bans.strikers);
+    out.key("strikes").number(bans.found);
+    out.key("ignored").number(bans.ignored);
+    out.key("banned").number(bans.banned);
+    out.key("displaced").number(bans.displaced_bans + bans.displaced_strikers);
+    out.key("not_yet_durable").number(bans.not_yet_durable);
+    out.key("faults").number(bans.kernel_faults + bans.store_faults);
+    if (!bans.last_fault.empty()) {
+        out.member("last_fault", bans.last_fault);
+    }
+    out.end_object();
+}
+
 void write_spool(json::writer& out, const daemon_facts& facts, const sum& total) {
     out.key("spool").begin_object();
     out.member("durable_by", facts.durable_by);
@@ -103,6 +124,17 @@ void write_ring(json::writer& out, const sum& total, const relay::shard_status& 
     out.end_object();
 }
 
+void write_files(json::writer& out, const file_facts& files) {
+    out.key("files").begin_object();
+    out.key("requests").number(files.requests);
+    out.key("downloads").number(files.downloads);
+    out.key("sent_bytes").number(files.sent_bytes);
+    out.key("not_found").number(files.not_found);
+    out.key("limited").number(files.limited);
+    out.key("challenges").number(files.challenges);
+    out.end_object();
+}
+
 } // namespace
 
 std::string status_json(const daemon_facts& facts, const std::vector<relay::shard_status>& shards) {
@@ -123,15 +155,28 @@ std::string status_json(const daemon_facts& facts, const std::vector<relay::shar
         out.end_object();
     }
     out.end_array();
+    if (facts.http_port != 0) {
+        out.key("admin").begin_object().member("http_port", facts.http_port).end_object();
+    }
     out.key("policy").begin_object();
     out.member("fingerprint", fmt::format("{:016x}", facts.policy_fingerprint));
     out.key("stale").boolean(facts.policy_is_stale);
+    if (facts.policy_is_stale) {
+        out.member("fault", facts.policy_fault);
+    }
+    out.key("tenants").number(facts.tenants);
+    out.key("reloads").number(facts.policy_reloads);
+    out.key("reloads_refused").number(facts.policy_reloads_refused);
     out.end_object();
+    write_bans(out, facts.bans);
     write_sessions(out, total);
     write_mail(out, total);
     write_queue(out, total, shards);
     write_spool(out, facts, total);
     write_ring(out, total, shards.front());
+    if (facts.files) {
+        write_files(out, *facts.files);
+    }
     out.key("log_blocks_dropped").number(facts.log_blocks_dropped);
     out.end_object();
     return text;

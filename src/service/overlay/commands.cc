@@ -1,0 +1,572 @@
+#include "service/overlay/commands.h"
+
+#include "crypto/token.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <ctime>
+#include <memory>
+#include <utility>
+
+namespace ebbgate::overlay {
+
+namespace {
+
+using admin::argument;
+using admin::argument_kind;
+using admin::permission;
+using admin::refusal;
+using admin::refusal_reason;
+using admin::request;
+
+constexpr argument tenant_argument{"tenant", argument_kind::text, true, 64};
+constexpr argument optional_tenant{"tenant", argument_kind::text, false, 64};
+constexpr argument login_argument{"login", argument_kind::text, true, 255};
+constexpr argument hash_argument{"hash", argument_kind::text, true, 384};
+constexpr argument pattern_argument{"pattern", argument_kind::text, true, 320};
+constexpr argument rule_argument{"rule", argument_kind::text, true, 64};
+constexpr argument subject_argument{"subject", argument_kind::text, true, 320};
+constexpr argument after_argument{"after", argument_kind::number, false};
+constexpr argument rows_argument{"rows", argument_kind::number, false};
+constexpr argument changes_argument{"changes", argument_kind::flag, false};
+
+std::int64_t rows_of(const request& asked) {
+    return asked.has("rows") ? std::clamp<std::int64_t>(asked.number("rows"), 1, page_rows_max)
+                             : page_rows_max;
+}
+
+std::string failed(const failure& fault) {
+    return refusal(refusal_reason::failed, fault.detail);
+}
+
+// The pattern as it is compared, or why the tenant may not have it.
+std::expected<std::string, std::string>
+judge_sender(const policy::snapshot& now, const policy::tenant& tenant, std::string_view pattern) {
+    policy::sender_text text;
+    if (const std::string_view expected = text.set_pattern(pattern); !expected.empty()) {
+        return std::unexpected(fmt::format("expected {}", expected));
+    }
+    if (now.tenant_of_domain(text.domain()) != &tenant) {
+        return std::unexpected(
+            fmt::format("{} is not among the domains of {}", text.domain(), tenant.name));
+    }
+    return std::string(text.text());
+}
+
+class handlers {
+public:
+    handlers(overlay_store& store, policy_access access)
+        : store_(store), access_(std::move(access)) {}
+
+    std::string add_account(const request& asked);
+    std::string change_password(const request& asked);
+    std::string import_accounts(const request& asked);
+    std::string remove_account(const request& asked);
+    std::string list_accounts(const request& asked);
+    std::string add_sender(const request& asked);
+    std::string remove_sender(const request& asked);
+    std::string list_senders(const request& asked);
+    std::string add_token(const request& asked);
+    std::string revoke_token(const request& asked);
+    std::string list_tokens(const request& asked);
+    std::string set_limit(const request& asked);
+    std::string reset_limit(const request& asked);
+    std::string list_limits(const request& asked);
+    std::string list_audit(const request& asked);
+    std::string show(const request& asked);
+
+private:
+    // The answer to a change; `reload` when it has a part in the policy.
+    std::string answer(const result<outcome>& done, bool reload = true);
+    // The same, for what was refused before the store saw it.
+    std::string refuse(const request& asked, std::string_view subject, std::string why);
+    [[nodiscard]] policy::snapshot_pointer file_for(row_state state) const;
+    // Whether the file declares it, whatever was changed by command.
+    [[nodiscard]] result<bool> file_has_sender(std::string_view tenant, std::string_view pattern);
+    [[nodiscard]] result<bool> file_has_account(std::string_view tenant, std::string_view login);
+    std::string put_account(const request& asked, std::string_view tenant);
+    // Why a token's holder may not change anything now; neither done nor audited.
+    std::optional<std::string> hold_back(const request& asked);
+    // Each returns where the next page begins; 0: there is none.
+    [[nodiscard]] std::int64_t write_senders(json::writer& out, const request& asked) const;
+    [[nodiscard]] std::int64_t write_accounts(json::writer& out, const request& asked) const;
+
+    overlay_store& store_;
+    policy_access access_;
+};
+
+std::string handlers::answer(const result<outcome>& done, bool reload) {
+    if (!done) {
+        return failed(done.error());
+    }
+    if (done->verdict == verdict::refused || done->verdict == verdict::not_found) {
+        return refusal(done->verdict == verdict::refused ? refusal_reason::refused
+                                                         : refusal_reason::not_found,
+                       done->why);
+    }
+    const bool changed = done->verdict == verdict::changed;
+    std::optional<std::string> why;
+    // What was stored while the file had a fault is unchanged when it is asked for again.
+    if (reload && (changed || (access_.is_behind && access_.is_behind()))) {
+        why = access_.changed();
+    }
+    std::string text;
+    json::writer out(text);
+    out.begin_object().key("ok").boolean(true);
+    out.member("changed", changed);
+    out.member("in_force", !why && (reload || !changed));
+    if (why) {
+        out.member("why", *why);
+    }
+    out.end_object();
+    return text;
+}
+
+std::string handlers::refuse(const request& asked, std::string_view subject, std::string why) {
+    audit_row row;
+    const change who = by(asked);
+    row.who = who.who;
+    row.what = who.command;
+    row.tenant = asked.text("tenant");
+    row.subject = subject;
+    row.result = std::move(why);
+    if (const auto noted = store_.note(row); !noted) {
+        return failed(noted.error());
+    }
+    return refusal(refusal_reason::refused, row.result);
+}
+
+// Reading the file costs as much as a reload: without a row, what is in force is the file's.
+policy::snapshot_pointer handlers::file_for(row_state state) const {
+    policy::snapshot_pointer file = state == row_state::none ? nullptr : access_.file();
+    return file == nullptr ? access_.in_force() : file;
+}
+
+result<bool> handlers::file_has_sender(std::string_view tenant, std::string_view pattern) {
+    const result<row_state> state = store_.sender_state(tenant, pattern);
+    if (!state) {
+        return std::unexpected(state.error());
+    }
+    const policy::snapshot_pointer asked = file_for(*state);
+    const policy::tenant* found = asked->find_tenant(tenant);
+    return found != nullptr &&
+           asked->senders().find(found->index, pattern) != policy::sender_table::none;
+}
+
+result<bool> handlers::file_has_account(std::string_view tenant, std::string_view login) {
+    const result<row_state> state = store_.account_state(tenant, login);
+    if (!state) {
+        return std::unexpected(state.error());
+    }
+    const policy::snapshot_pointer asked = file_for(*state);
+    const policy::account* found = asked->find_account(login);
+    return found != nullptr && asked->tenant_of(*found).name == tenant;
+}
+
+std::optional<std::string> handlers::hold_back(const request& asked) {
+    if (asked.administrator() != nullptr && access_.is_crowded && access_.is_crowded()) {
+        return refusal(refusal_reason::refused,
+                       "messages that are still coming in keep older policies; try again later");
+    }
+    const auto may = store_.may_change(by(asked).who);
+    if (!may) {
+        return failed(may.error());
+    }
+    return *may ? std::nullopt
+                : std::optional<std::string>(
+                      refusal(refusal_reason::refused, "too many changes; try again in a minute"));
+}
+
+std::string handlers::put_account(const request& asked, std::string_view tenant) {
+    const policy::overlay_account added{
+        std::string(tenant), std::string(asked.text("login")), std::string(asked.text("hash"))};
+    return answer(store_.put_accounts(by(asked), tenant, {&added, 1}));
+}
+
+std::string handlers::add_account(const request& asked) {
+    const policy::snapshot_pointer now = access_.in_force();
+    if (now->find_tenant(asked.text("tenant")) == nullptr) {
+        return refuse(asked, asked.text("login"), "no such tenant");
+    }
+    if (now->find_account(asked.text("login")) != nullptr) {
+        return refuse(asked, asked.text("login"), "the login exists already");
+    }
+    return put_account(asked, asked.text("tenant"));
+}
+
+std::string handlers::change_password(const request& asked) {
+    const policy::snapshot_pointer now = access_.in_force();
+    const policy::account* found = now->find_account(asked.text("login"));
+    if (found == nullptr) {
+        return refusal(refusal_reason::not_found, "no such account");
+    }
+    return put_account(asked, now->tenant_of(*found).name);
+}
+
+std::string handlers::import_accounts(const request& asked) {
+    const policy::snapshot_pointer now = access_.in_force();
+    const std::string_view tenant = asked.text("tenant");
+    if (now->find_tenant(tenant) == nullptr) {
+        return refuse(asked, "", "no such tenant");
+    }
+    std::vector<policy::overlay_account> added;
+    for (const json::value& item : asked.objects("accounts")) {
+        const json::value* login = item.find("login");
+        const json::value* hash = item.find("hash");
+        if (item.children().size() != 2 || login == nullptr || hash == nullptr) {
+            return refusal(refusal_reason::usage, "an account is {\"login\": ..., \"hash\": ...}");
+        }
+        const policy::account* there = now->find_account(login->text());
+        if (there != nullptr && (now->tenant_of(*there).name != tenant || !asked.flag("replace"))) {
+            return refuse(
+                asked, login->text(), fmt::format("the login {} exists already", login->text()));
+        }
+        added.push_back(
+            {std::string(tenant), std::string(login->text()), std::string(hash->text())});
+    }
+    return answer(store_.put_accounts(by(asked), tenant, added), !asked.flag("more"));
+}
+
+std::string handlers::remove_account(const request& asked) {
+    const std::string_view login = asked.text("login");
+    const policy::snapshot_pointer now = access_.in_force();
+    std::string tenant(asked.text("tenant"));
+    if (tenant.empty()) {
+        const policy::account* found = now->find_account(login);
+        if (found == nullptr) {
+            return refusal(refusal_reason::not_found, "no such account");
+        }
+        tenant = now->tenant_of(*found).name;
+    }
+    const auto in_file = file_has_account(tenant, login);
+    return in_file ? answer(store_.remove_account(by(asked), tenant, login, *in_file))
+                   : failed(in_file.error());
+}
+
+// `after` counts the accounts before, in the order of the policy.
+std::int64_t handlers::write_accounts(json::writer& out, const request& asked) const {
+    const policy::snapshot_pointer now = access_.in_force();
+    const std::string_view tenant = asked.text("tenant");
+    std::int64_t passed = 0;
+    std::int64_t left = rows_of(asked);
+    for (const policy::tenant& one : now->tenants()) {
+        if (!tenant.empty() && one.name != tenant) {
+            continue;
+        }
+        const auto count = static_cast<std::int64_t>(one.accounts.size());
+        const auto skip = std::clamp<std::int64_t>(asked.number("after") - passed, 0, count);
+        for (std::int64_t index = skip; index < count; ++index) {
+            if (left-- == 0) {
+                return passed + index;
+            }
+            const policy::account& account = one.accounts[static_cast<std::size_t>(index)];
+            out.begin_object().member("login", account.login).member("tenant", one.name);
+            out.member("source",
+                       std::string_view(account.position == policy::no_index ? "command" : "file"));
+            out.end_object();
+        }
+        passed += count;
+    }
+    return 0;
+}
+
+std::string handlers::list_accounts(const request& asked) {
+    std::string text;
+    json::writer out(text);
+    out.begin_object().key("ok").boolean(true).key("accounts").begin_array();
+    const policy::snapshot_pointer now = access_.in_force();
+    const std::string_view tenant = asked.text("tenant");
+    std::int64_t next = 0;
+    if (asked.flag("changes")) {
+        const auto read = store_.accounts(tenant, asked.number("after"), rows_of(asked));
+        if (!read) {
+            return failed(read.error());
+        }
+        for (const policy::overlay_account& row : read->rows) {
+            const policy::account* found = now->find_account(row.login);
+            const bool there = found != nullptr && now->tenant_of(*found).name == row.tenant;
+            out.begin_object().member("login", row.login).member("tenant", row.tenant);
+            out.member("change", row.removed ? "removed" : "added");
+            out.member("in_force", there != row.removed).end_object();
+        }
+        next = read->next;
+    } else {
+        next = write_accounts(out, asked);
+    }
+    out.end_array().member("next", next).end_object();
+    return text;
+}
+
+std::string handlers::add_sender(const request& asked) {
+    if (auto held = hold_back(asked)) {
+        return *held;
+    }
+    const std::string_view tenant = asked.text("tenant");
+    const policy::snapshot_pointer now = access_.in_force();
+    const policy::tenant* found = now->find_tenant(tenant);
+    if (found == nullptr) {
+        return refuse(asked, asked.text("pattern"), "no such tenant");
+    }
+    const auto pattern = judge_sender(*now, *found, asked.text("pattern"));
+    if (!pattern) {
+        return refuse(asked, asked.text("pattern"), pattern.error());
+    }
+    const auto in_file = file_has_sender(tenant, *pattern);
+    return in_file ? answer(store_.add_sender(by(asked), tenant, *pattern, *in_file))
+                   : failed(in_file.error());
+}
+
+std::string handlers::remove_sender(const request& asked) {
+    if (auto held = hold_back(asked)) {
+        return *held;
+    }
+    const std::string_view tenant = asked.text("tenant");
+    std::string pattern(asked.text("pattern"));
+    const policy::snapshot_pointer now = access_.in_force();
+    // One that lies in no domain of the tenant any more can still be removed, as it is written.
+    if (const policy::tenant* found = now->find_tenant(tenant)) {
+        pattern = judge_sender(*now, *found, pattern).value_or(pattern);
+    }
+    const auto in_file = file_has_sender(tenant, pattern);
+    return in_file ? answer(store_.remove_sender(by(asked), tenant, pattern, *in_file))
+                   : failed(in_file.error());
+}
+
+// `after` is a place in the snapshot's table, where a tenant's stand together and those by command
+// at the end.
+std::int64_t handlers::write_senders(json::writer& out, const request& asked) const {
+    const policy::snapshot_pointer now = access_.in_force();
+    const std::string_view name = asked.text("tenant");
+    const policy::tenant* only = name.empty() ? nullptr : now->find_tenant(name);
+    if (!name.empty() && only == nullptr) {
+        return 0;
+    }
+    const auto& entries = now->senders().entries();
+    std::int64_t left = rows_of(asked);
+    for (auto at = static_cast<std::size_t>(asked.number("after")); at < entries.size(); ++at) {
+        const policy::sender_table::entry& one = entries[at];
+        if (one.owner >= now->tenants().size() || (only != nullptr && one.owner != only->index)) {
+            continue;
+        }
+        if (left-- == 0) {
+            return static_cast<std::int64_t>(at);
+        }
+        out.begin_object().member("pattern", now->senders().text_of(one));
+        out.member("tenant", now->tenants()[one.owner].name);
+        out.member("source",
+                   std::string_view(one.position == policy::sender_table::by_command ? "command"
+                                                                                     : "file"));
+        out.end_object();
+    }
+    return 0;
+}
+
+std::string handlers::list_senders(const request& asked) {
+    std::string text;
+    json::writer out(text);
+    out.begin_object().key("ok").boolean(true).key("senders").begin_array();
+    std::int64_t next = 0;
+    if (asked.flag("changes")) {
+        const auto read =
+            store_.senders(asked.text("tenant"), asked.number("after"), rows_of(asked));
+        if (!read) {
+            return failed(read.error());
+        }
+        for (const policy::overlay_sender& row : read->rows) {
+            out.begin_object().member("pattern", row.pattern).member("tenant", row.tenant);
+            out.member("change", row.removed ? "removed" : "added").end_object();
+        }
+        next = read->next;
+    } else {
+        next = write_senders(out, asked);
+    }
+    out.end_array().member("next", next).end_object();
+    return text;
+}
+
+std::string handlers::add_token(const request& asked) {
+    const std::string_view tenant = asked.text("tenant");
+    if (access_.in_force()->find_tenant(tenant) == nullptr) {
+        return refuse(asked, asked.text("label"), "no such tenant");
+    }
+    if (!crypto::is_token_digest(asked.text("digest"))) {
+        return refusal(refusal_reason::usage, "\"digest\": expected a SHA-256 in 64 digits");
+    }
+    token added;
+    added.tenant = tenant;
+    added.label = asked.text("label");
+    added.created_unix_s = std::time(nullptr);
+    added.expires_unix_s = asked.number("expires");
+    if (asked.has("expires") && added.expires_unix_s <= added.created_unix_s) {
+        return refuse(asked, added.label, "the token would have expired already");
+    }
+    auto done = store_.add_token(by(asked), added, asked.text("digest"));
+    if (done && done->verdict == verdict::changed) {
+        return R"({"ok":true,"changed":true,"in_force":true})"; // Looked up at each use.
+    }
+    return answer(done, false);
+}
+
+std::string handlers::revoke_token(const request& asked) {
+    auto done = store_.revoke_token(by(asked), asked.text("tenant"), asked.text("label"));
+    if (done && done->verdict == verdict::changed) {
+        return R"({"ok":true,"changed":true,"in_force":true})";
+    }
+    return answer(done, false);
+}
+
+std::string handlers::list_tokens(const request& asked) {
+    const auto read = store_.tokens(asked.text("tenant"), asked.number("after"), rows_of(asked));
+    if (!read) {
+        return failed(read.error());
+    }
+    const std::int64_t now = std::time(nullptr);
+    std::string text;
+    json::writer out(text);
+    out.begin_object().key("ok").boolean(true).key("tokens").begin_array();
+    for (const token& row : read->rows) {
+        out.begin_object().member("label", row.label).member("tenant", row.tenant);
+        out.member("rights", row.rights);
+        out.member("created", row.created_unix_s).member("expires", row.expires_unix_s);
+        out.member("expired", row.expires_unix_s != 0 && row.expires_unix_s <= now).end_object();
+    }
+    out.end_array().member("next", read->next).end_object();
+    return text;
+}
+
+std::string handlers::set_limit(const request& asked) {
+    policy::overlay_limit limit;
+    limit.rule = asked.text("rule");
+    limit.subject = asked.text("subject");
+    limit.rate = asked.text("rate");
+    limit.expires_unix_s = asked.number("expires");
+    const std::string subject = limit.rule + " " + limit.subject;
+    if (asked.has("expires") && limit.expires_unix_s <= std::time(nullptr)) {
+        return refuse(asked, subject, "the override would have expired already");
+    }
+    if (auto judged = access_.in_force()->judge_override(limit); !judged) {
+        return refuse(asked, subject, std::move(judged.error()));
+    }
+    return answer(store_.set_limit(by(asked), limit));
+}
+
+std::string handlers::reset_limit(const request& asked) {
+    return answer(store_.reset_limit(by(asked), asked.text("rule"), asked.text("subject")));
+}
+
+std::string handlers::list_limits(const request& asked) {
+    const auto read = store_.limits(asked.number("after"), rows_of(asked));
+    if (!read) {
+        return failed(read.error());
+    }
+    const std::int64_t now = std::time(nullptr);
+    std::string text;
+    json::writer out(text);
+    out.begin_object().key("ok").boolean(true).key("limits").begin_array();
+    for (const policy::overlay_limit& row : read->rows) {
+        out.begin_object().member("rule", row.rule).member("subject", row.subject);
+        out.member("rate", row.rate).member("expires", row.expires_unix_s);
+        out.member("expired", row.expires_unix_s != 0 && row.expires_unix_s <= now).end_object();
+    }
+    out.end_array().member("next", read->next).end_object();
+    return text;
+}
+
+std::string handlers::list_audit(const request& asked) {
+    const auto read = store_.audit(asked.text("tenant"), asked.number("after"), rows_of(asked));
+    if (!read) {
+        return failed(read.error());
+    }
+    std::string text;
+    json::writer out(text);
+    out.begin_object().key("ok").boolean(true).key("audit").begin_array();
+    for (const audit_row& row : read->rows) {
+        out.begin_object().member("id", row.id).member("time_ms", row.unix_ms);
+        out.member("by", row.who.token_label.empty() ? "operator" : "token");
+        out.member("uid", row.who.uid).member("token", row.who.token_label);
+        out.member("token_tenant", row.who.token_tenant);
+        out.member("command", row.what).member("tenant", row.tenant);
+        out.member("subject", row.subject).member("before", row.before);
+        out.member("after", row.after).member("result", row.result).end_object();
+    }
+    out.end_array().member("next", read->next).end_object();
+    return text;
+}
+
+std::string handlers::show(const request& asked) {
+    const policy::snapshot_pointer now = access_.in_force();
+    const std::string_view tenant = asked.text("tenant");
+    if (!tenant.empty() && now->find_tenant(tenant) == nullptr) {
+        return refusal(refusal_reason::not_found, "no such tenant");
+    }
+    std::string text;
+    json::writer out(text);
+    out.begin_object().key("ok").boolean(true);
+    show_policy(out, *now, tenant, asked.number("after"), rows_of(asked));
+    out.end_object();
+    return text;
+}
+
+} // namespace
+
+void add_commands(admin::dispatcher& to, overlay_store& store, policy_access access) {
+    const auto all = std::make_shared<handlers>(store, std::move(access));
+    using handler = std::string (handlers::*)(const request&);
+    const auto add = [&](std::string_view name,
+                         handler run,
+                         std::vector<argument> arguments,
+                         permission who = permission::operators) {
+        to.add({name,
+                std::move(arguments),
+                who,
+                [all, run](const request& asked) { return ((*all).*run)(asked); },
+                false});
+    };
+    add("account add", &handlers::add_account, {tenant_argument, login_argument, hash_argument});
+    add("account passwd", &handlers::change_password, {login_argument, hash_argument});
+    add("account remove", &handlers::remove_account, {login_argument, optional_tenant});
+    add("account import",
+        &handlers::import_accounts,
+        {tenant_argument,
+         {"accounts", argument_kind::objects, true, import_accounts_max},
+         {"replace", argument_kind::flag, false},
+         {"more", argument_kind::flag, false}});
+    add("account list",
+        &handlers::list_accounts,
+        {optional_tenant, changes_argument, after_argument, rows_argument});
+    add("sender add",
+        &handlers::add_sender,
+        {tenant_argument, pattern_argument},
+        permission::tenants);
+    add("sender remove",
+        &handlers::remove_sender,
+        {tenant_argument, pattern_argument},
+        permission::tenants);
+    add("sender list",
+        &handlers::list_senders,
+        {optional_tenant, changes_argument, after_argument, rows_argument},
+        permission::tenants);
+    add("token add",
+        &handlers::add_token,
+        {tenant_argument,
+         {"label", argument_kind::text, true, 64},
+         {"digest", argument_kind::text, true, 64},
+         {"expires", argument_kind::number, false}});
+    add("token revoke",
+        &handlers::revoke_token,
+        {tenant_argument, {"label", argument_kind::text, true, 64}});
+    add("token list", &handlers::list_tokens, {optional_tenant, after_argument, rows_argument});
+    add("limit set",
+        &handlers::set_limit,
+        {rule_argument,
+         subject_argument,
+         {"rate", argument_kind::text, true, 64},
+         {"expires", argument_kind::number, false}});
+    add("limit reset", &handlers::reset_limit, {rule_argument, subject_argument});
+    add("limit list", &handlers::list_limits, {after_argument, rows_argument});
+    add("audit", &handlers::list_audit, {optional_tenant, after_argument, rows_argument});
+    add("policy show", &handlers::show, {optional_tenant, after_argument, rows_argument});
+}
+
+} // namespace ebbgate::overlay
