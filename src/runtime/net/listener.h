@@ -63,6 +63,8 @@ public:
 
     [[nodiscard]] std::uint16_t port() const noexcept { return port_; }
 
+    [[nodiscard]] int descriptor() const noexcept { return fd_; }
+
     [[nodiscard]] std::uint64_t pauses() const noexcept { return pauses_; }
 
 private:

@@ -109,6 +109,10 @@ public:
     // Input that arrived but was not taken yet (STARTTLS: there must be none).
     [[nodiscard]] bool has_kept_input() const noexcept { return !kept_.empty(); }
 
+    // Bytes as they came from the wire: also those that an observer was given before it knew that
+    // they are for the filter.
+    void take_wire(byte_view wire) noexcept;
+
     // For the filter.
     void deliver_plain(byte_view bytes) noexcept;
     void put_wire(byte_view bytes);
@@ -138,7 +142,6 @@ private:
     on_receive(ring::operation& operation, std::int32_t result, std::uint32_t flags) noexcept;
     static void
     on_sent(ring::operation& operation, std::int32_t result, std::uint32_t flags) noexcept;
-    void take_wire(byte_view wire) noexcept;
     [[nodiscard]] bool is_broken() const noexcept;
     void mark_dirty();
     void flush() noexcept;

@@ -2,7 +2,8 @@
 
 #include <wolfssl/options.h>
 #include <wolfssl/ssl.h>
-#include <wolfssl/wolfcrypt/coding.h>
+
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <array>
@@ -14,6 +15,47 @@ namespace ebbgate::tls {
 namespace {
 
 constexpr std::size_t record_bytes_max = 16 * kib;
+constexpr std::size_t record_header_bytes = 5; // RFC 8446 5.1: type, version, length.
+constexpr char handshake_record = 22;
+constexpr std::size_t server_name_bytes_max = 255;
+
+// How much of a first record is still to come before its server name can be read.
+bool is_whole_hello(byte_view wire) {
+    if (wire.empty() || wire[0] != handshake_record) {
+        return !wire.empty(); // No TLS: the library says so.
+    }
+    if (wire.size() < record_header_bytes) {
+        return false;
+    }
+    const std::size_t length = static_cast<unsigned char>(wire[3]) * std::size_t{256} +
+                               static_cast<unsigned char>(wire[4]);
+    return length > record_bytes_max || wire.size() >= record_header_bytes + length;
+}
+
+// What the client calls the server, in lower case; empty when it is no plausible name.
+std::string server_name_of(byte_view hello) {
+    std::array<unsigned char, server_name_bytes_max + 1> name{};
+    auto bytes = static_cast<word32>(server_name_bytes_max);
+    if (wolfSSL_SNI_GetFromBuffer(reinterpret_cast<const unsigned char*>(hello.data()),
+                                  static_cast<word32>(hello.size()),
+                                  WOLFSSL_SNI_HOST_NAME,
+                                  name.data(),
+                                  &bytes) != WOLFSSL_SUCCESS ||
+        bytes > server_name_bytes_max) {
+        return {};
+    }
+    std::string text;
+    for (word32 at = 0; at < bytes; ++at) {
+        const auto c = static_cast<char>(name[at]);
+        const char lower = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+        if (lower != '.' && lower != '-' && lower != '_' && (lower < 'a' || lower > 'z') &&
+            (lower < '0' || lower > '9')) {
+            return {};
+        }
+        text += lower;
+    }
+    return text;
+}
 
 class tls_filter final : public net::filter {
 public:
@@ -21,13 +63,14 @@ public:
                bool is_client,
                std::string server_name,
                context::established on_established)
-        : ssl_(wolfSSL_new(context)), on_established_(std::move(on_established)),
+        : ssl_(wolfSSL_new(context)),
+          on_established_([told = std::move(on_established)](const std::string& cipher,
+                                                             const std::string&) { told(cipher); }),
           is_client_(is_client) {
         if (ssl_ == nullptr) {
             return;
         }
-        wolfSSL_SetIOReadCtx(ssl_, this);
-        wolfSSL_SetIOWriteCtx(ssl_, this);
+        attach();
         if (is_client_ && !server_name.empty()) {
             (void)wolfSSL_UseSNI(ssl_,
                                  WOLFSSL_SNI_HOST_NAME,
@@ -35,6 +78,13 @@ public:
                                  static_cast<unsigned short>(server_name.size()));
         }
     }
+
+    // A server whose context waits for the client's server name.
+    tls_filter(std::shared_ptr<const server_identities> identities,
+               server_identities::established on_established,
+               std::string protocol)
+        : ssl_(nullptr), on_established_(std::move(on_established)),
+          identities_(std::move(identities)), protocol_(std::move(protocol)), is_client_(false) {}
 
     ~tls_filter() override {
         if (ssl_ != nullptr) {
@@ -47,10 +97,16 @@ public:
 
     status receive(net::stream& stream, byte_view wire) noexcept override {
         stream_ = &stream;
-        input_ = wire;
-        const status done = work();
-        input_ = {};
-        return done;
+        if (identities_ != nullptr) {
+            hello_.append(wire);
+            if (!is_whole_hello(hello_)) {
+                return status::good;
+            }
+            choose();
+            const std::string first = std::move(hello_);
+            return read(first);
+        }
+        return read(wire);
     }
 
     status send(net::stream& stream, byte_view plain) noexcept override {
@@ -100,6 +156,33 @@ public:
     }
 
 private:
+    void attach() noexcept {
+        wolfSSL_SetIOReadCtx(ssl_, this);
+        wolfSSL_SetIOWriteCtx(ssl_, this);
+    }
+
+    void choose() {
+        server_name_ = server_name_of(hello_);
+        ssl_ = wolfSSL_new(identities_->find(server_name_).handle()); // Which it then holds.
+        identities_.reset();
+        if (ssl_ != nullptr) {
+            attach();
+        }
+        if (ssl_ != nullptr && !protocol_.empty()) {
+            (void)wolfSSL_UseALPN(ssl_,
+                                  protocol_.data(),
+                                  static_cast<unsigned>(protocol_.size()),
+                                  WOLFSSL_ALPN_FAILED_ON_MISMATCH);
+        }
+    }
+
+    status read(byte_view wire) noexcept {
+        input_ = wire;
+        const status done = work();
+        input_ = {};
+        return done;
+    }
+
     status outcome(int result) noexcept {
         const int error = wolfSSL_get_error(ssl_, result);
         if (error == WOLFSSL_ERROR_WANT_READ || error == WOLFSSL_ERROR_WANT_WRITE) {
@@ -120,8 +203,9 @@ private:
             established_ = true;
             const char* cipher = wolfSSL_get_cipher(ssl_);
             const char* version = wolfSSL_get_version(ssl_);
-            on_established_(std::string(version == nullptr ? "" : version) + " with cipher " +
-                            (cipher == nullptr ? "" : cipher));
+            const std::string text = std::string(version == nullptr ? "" : version) +
+                                     " with cipher " + (cipher == nullptr ? "" : cipher);
+            on_established_(text, server_name_);
         }
         std::array<char, record_bytes_max> plain;
         for (;;) {
@@ -134,7 +218,11 @@ private:
     }
 
     WOLFSSL* ssl_;
-    context::established on_established_;
+    server_identities::established on_established_;
+    std::shared_ptr<const server_identities> identities_; // Null: the choice is made.
+    std::string hello_;
+    std::string protocol_; // Of ALPN; empty: any.
+    std::string server_name_;
     net::stream* stream_ = nullptr;
     byte_view input_;
     bool is_client_;
@@ -183,6 +271,13 @@ result<std::shared_ptr<context>> context::for_server(const std::string& certific
         return fail(failure_kind::no_space, "no memory for a TLS context");
     }
     set_common(made->context);
+    for (const std::string& path : {certificate_path, key_path}) {
+        // The library would wait for the writer of a pipe, or read a device for ever.
+        struct stat found{};
+        if (stat(path.c_str(), &found) != 0 || !S_ISREG(found.st_mode)) {
+            return fail(failure_kind::bad_input, path + ": not a regular file, or not there");
+        }
+    }
     if (wolfSSL_CTX_use_certificate_chain_file(made->context, certificate_path.c_str()) !=
         WOLFSSL_SUCCESS) {
         return fail(failure_kind::bad_input,
@@ -192,6 +287,11 @@ result<std::shared_ptr<context>> context::for_server(const std::string& certific
         WOLFSSL_SUCCESS) {
         return fail(failure_kind::bad_input,
                     key_path + ": not a readable PEM private key for " + certificate_path);
+    }
+    // A renewal writes the two one after the other: between them each handshake would fail.
+    if (wolfSSL_CTX_check_private_key(made->context) != WOLFSSL_SUCCESS) {
+        return fail(failure_kind::bad_input,
+                    key_path + ": not the private key of " + certificate_path);
     }
     return std::shared_ptr<context>(new context(std::move(made)));
 }
@@ -214,40 +314,19 @@ std::unique_ptr<net::filter> context::make_filter(const std::string& server_name
         native_->context, native_->is_client, server_name, std::move(on_established));
 }
 
+std::unique_ptr<net::filter> make_server_filter(std::shared_ptr<const server_identities> identities,
+                                                server_identities::established on_established,
+                                                std::string protocol) {
+    return std::make_unique<tls_filter>(
+        std::move(identities), std::move(on_established), std::move(protocol));
+}
+
+WOLFSSL_CTX* context::handle() const noexcept {
+    return native_->context;
+}
+
 bool begin_handshake(net::filter& filter, net::stream& stream) {
     return static_cast<tls_filter&>(filter).begin(stream);
-}
-
-std::optional<std::string> decode_base64(std::string_view text) {
-    // The library stops at the first padding and calls the rest good; we do not.
-    const std::size_t padding = text.find('=');
-    if (text.size() % 4 != 0 ||
-        (padding != std::string_view::npos && (text.size() - padding > 2 || text.back() != '='))) {
-        return std::nullopt;
-    }
-    std::string decoded(text.size() * 3 / 4 + 4, '\0');
-    auto bytes = static_cast<word32>(decoded.size());
-    if (Base64_Decode(reinterpret_cast<const byte*>(text.data()),
-                      static_cast<word32>(text.size()),
-                      reinterpret_cast<byte*>(decoded.data()),
-                      &bytes) != 0) {
-        return std::nullopt;
-    }
-    decoded.resize(bytes);
-    return decoded;
-}
-
-std::string encode_base64(std::string_view bytes) {
-    std::string encoded((bytes.size() + 2) / 3 * 4 + 1, '\0');
-    auto length = static_cast<word32>(encoded.size());
-    if (Base64_Encode_NoNl(reinterpret_cast<const byte*>(bytes.data()),
-                           static_cast<word32>(bytes.size()),
-                           reinterpret_cast<byte*>(encoded.data()),
-                           &length) != 0) {
-        return {};
-    }
-    encoded.resize(length);
-    return encoded;
 }
 
 } // namespace ebbgate::tls

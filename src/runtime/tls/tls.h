@@ -17,6 +17,10 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <unordered_map>
+#include <utility>
+
+struct WOLFSSL_CTX;
 
 namespace ebbgate::tls {
 
@@ -37,20 +41,52 @@ public:
     [[nodiscard]] std::unique_ptr<net::filter> make_filter(const std::string& server_name,
                                                            established on_established) const;
 
+    // The library's own; lives as long as the context or a filter made from it.
+    [[nodiscard]] WOLFSSL_CTX* handle() const noexcept;
+
 private:
     struct native;
     explicit context(std::unique_ptr<native> native);
     std::unique_ptr<native> native_;
 };
 
+// The certificates of a server, one of which the client's server name (SNI, RFC 6066) chooses.
+class server_identities {
+public:
+    // `standard`: for clients that name nobody, or somebody unknown.
+    explicit server_identities(std::shared_ptr<context> standard) noexcept
+        : standard_(std::move(standard)) {}
+
+    // `name`: a host name in lower case.
+    void add(std::string name, std::shared_ptr<context> identity) {
+        by_name_.insert_or_assign(std::move(name), std::move(identity));
+    }
+
+    // Called once when the handshake is over, with "TLSv1.3 with cipher NAME" and the name that the
+    // client asked for, in lower case; empty: none, or none that is a host name.
+    using established = std::function<void(const std::string& cipher, const std::string& name)>;
+
+    [[nodiscard]] const context& find(const std::string& name) const noexcept {
+        const auto found = by_name_.find(name);
+        return found == by_name_.end() ? *standard_ : *found->second;
+    }
+
+private:
+    std::shared_ptr<context> standard_;
+    std::unordered_map<std::string, std::shared_ptr<context>> by_name_;
+};
+
+// `protocol`: by ALPN, as "http/1.1"; clients that offer others only are refused (RFC 7301). Empty:
+// what a client offers is not looked at.
+[[nodiscard]] std::unique_ptr<net::filter>
+make_server_filter(std::shared_ptr<const server_identities> identities,
+                   server_identities::established on_established,
+                   std::string protocol = {});
+
 // A client's first flight: the server side answers what it receives, the client must begin.
 [[nodiscard]] bool begin_handshake(net::filter& filter, net::stream& stream);
 
 // Called once before the first context.
 void initialise();
-
-// Base64 by the TLS library; nothing for anything that is not base64.
-[[nodiscard]] std::optional<std::string> decode_base64(std::string_view text);
-[[nodiscard]] std::string encode_base64(std::string_view bytes);
 
 } // namespace ebbgate::tls
