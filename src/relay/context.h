@@ -9,14 +9,21 @@
 
 #include "config/server.h"
 #include "crypto/password.h"
+#include "relay/connection_counts.h"
+#include "relay/guard.h"
 #include "relay/journal.h"
+#include "relay/signing_batch.h"
+#include "relay/signing_keys.h"
 #include "runtime/net/stream.h"
 #include "runtime/shard/worker_pool.h"
 #include "runtime/task/reactor.h"
 #include "runtime/task/scope.h"
 #include "runtime/tls/tls.h"
+#include "stage/limits/clock.h"
+#include "stage/limits/limiter.h"
 #include "stage/policy/snapshot.h"
 #include "stage/session/settings.h"
+#include "store/blob/blob_store.h"
 
 #include <cstdint>
 #include <memory>
@@ -39,6 +46,8 @@ struct relay_counters {
     std::uint64_t bounces = 0;
     std::uint64_t ambiguous = 0;
     std::uint64_t messages_done = 0;
+    std::uint64_t links = 0; // Attachments that became one,
+    std::uint64_t link_bytes = 0;
     std::uint64_t hot_bytes = 0; // Bodies in memory: coming in, or kept until delivered.
 };
 
@@ -50,12 +59,20 @@ struct context {
     relay::journal& journal;
     message::id_source& ids;
     task::scope& flows;
+    signing_batch& signing;
     shard::worker_pool& workers;           // Password checks. Shared by all shards; any thread.
     shard::worker_pool& name_workers;      // Name look-ups, which may hang. Shared; any thread.
+    shard::worker_pool& file_workers;      // Of `files`. Shared; any thread.
+    blob::blob_store& files;               // Attachments that became links. Shared; any thread.
     crypto::credential_cache& credentials; // Shared by all shards; any thread.
+    connection_counts& connections;        // Shared by all shards; any thread.
+    relay::guard& guard;                   // Shared by all shards; any thread.
+    limits::limiter& limiter;              // Shared by all shards; any thread.
+    const limits::clock& limit_clock;      // Shared by all shards; any thread.
     const config::server& server;
-    policy::snapshot_pointer policy;          // Swapped between messages.
-    std::shared_ptr<tls::context> server_tls; // Null: no certificate.
+    policy::snapshot_pointer policy;                          // Swapped between messages,
+    std::shared_ptr<const signing_keys> keys;                 // and these with it.
+    std::shared_ptr<const tls::server_identities> server_tls; // Null: no certificate.
     std::shared_ptr<tls::context> client_tls;
     std::uint64_t hot_bytes_max = 0;    // Above: stored bodies are read back for delivery.
     std::uint64_t memory_bytes_max = 0; // Above: 421 for new clients, 452 for what is coming in.

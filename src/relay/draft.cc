@@ -41,6 +41,7 @@ draft::~draft() {
     registry_.forget(*this);
     release_hot();
     hold(0);
+    context_.counters.hot_bytes -= files_bytes_;
 }
 
 void draft::drop_body() {
@@ -88,6 +89,118 @@ void draft::append(byte_view wire) {
     feed_large();
 }
 
+void draft::mark() {
+    marked_ = true;
+    marked_bytes_ = body_bytes_;
+    if (large_ != nullptr) {
+        large_->set_mark(marked_bytes_);
+    }
+}
+
+void draft::rewind() {
+    if (over_) {
+        return;
+    }
+    if (hot_bytes_ > marked_bytes_) {
+        body_.truncate(marked_bytes_);
+        context_.counters.hot_bytes -= hot_bytes_ - marked_bytes_;
+        hot_bytes_ = marked_bytes_;
+    }
+    body_bytes_ = marked_bytes_;
+    if (!spilled_) {
+        return;
+    }
+    const std::uint64_t taken = large_ == nullptr ? 0 : large_->bytes();
+    if (taken > marked_bytes_) {
+        large_->rewind();
+        pending_.clear();
+        pending_at_ = 0;
+    } else {
+        pending_.resize(pending_at_ + (marked_bytes_ - taken));
+    }
+}
+
+void draft::begin_file() {
+    std::erase_if(files_, [](const auto& file) {
+        return file->idle() && file->now() == staged_file::state::dropped;
+    });
+    if (over_) {
+        return;
+    }
+    files_.push_back(std::make_unique<staged_file>(
+        context_, [](void* self) noexcept { static_cast<draft*>(self)->files_went_on(); }, this));
+    open_file_ = files_.back().get();
+}
+
+void draft::add_to_file(byte_view decoded) {
+    if (open_file_ != nullptr) {
+        open_file_->append(decoded);
+        count_files();
+        if (!over_ && context_.counters.hot_bytes > context_.memory_bytes_max) {
+            fail_with(smtp::reply_table::storage_full);
+        }
+    }
+}
+
+void draft::drop_file() {
+    if (staged_file* dropped = std::exchange(open_file_, nullptr); dropped != nullptr) {
+        dropped->drop();
+        count_files();
+    }
+}
+
+void draft::keep_file(blob::link&& wanted) {
+    if (staged_file* kept = std::exchange(open_file_, nullptr); kept != nullptr) {
+        kept->keep(std::move(wanted));
+    }
+}
+
+void draft::count_files() {
+    std::uint64_t held = 0;
+    for (const auto& file : files_) {
+        held += file->memory_bytes();
+    }
+    context_.counters.hot_bytes += held;
+    context_.counters.hot_bytes -= std::exchange(files_bytes_, held);
+}
+
+std::size_t draft::files_under_way() const noexcept {
+    return static_cast<std::size_t>(
+        std::count_if(files_.begin(), files_.end(), [](const auto& one) {
+            return one->now() == staged_file::state::keeping;
+        }));
+}
+
+void draft::files_went_on() {
+    count_files();
+    if (over_) {
+        maybe_delete();
+        return;
+    }
+    for (const auto& file : files_) {
+        if (file->now() == staged_file::state::no_space) {
+            fail_with(smtp::reply_table::storage_full);
+            return;
+        }
+        if (file->now() == staged_file::state::failed) {
+            fail_with(smtp::reply_table::storage_failed);
+            return;
+        }
+    }
+    if (waits_for_files_) {
+        commit();
+    } else if (!finished_ && !is_blocked() && connection_ != nullptr) {
+        connection_->draft_has_room();
+    }
+}
+
+void draft::drop_files() {
+    open_file_ = nullptr;
+    for (const auto& file : files_) {
+        file->drop();
+    }
+}
+
 void draft::spill() {
     // The body is there twice until the file has taken it.
     const std::uint64_t needed = stream_bytes + body_.bytes();
@@ -120,6 +233,9 @@ void draft::body_file_may_be_free() {
         file->file,
         [](spool::large_body&, void* self) noexcept { static_cast<draft*>(self)->feed_large(); },
         this);
+    if (marked_) {
+        large_->set_mark(marked_bytes_);
+    }
     feed_large();
 }
 
@@ -131,7 +247,8 @@ void draft::body_file_failed(failure_kind why) {
 }
 
 bool draft::is_blocked() const noexcept {
-    return spilled_ && waiting_bytes() > pending_bytes_max;
+    return (spilled_ && waiting_bytes() > pending_bytes_max) ||
+           (open_file_ != nullptr && open_file_->is_blocked()) || files_under_way() > keeping_max;
 }
 
 void draft::feed_large() {
@@ -181,9 +298,43 @@ void draft::feed_large() {
     }
 }
 
-void draft::finish(std::string prefix, const how_received& how) {
+void draft::finish(std::vector<dkim::prepared_signature> signatures,
+                   std::string prefix,
+                   const how_received& how) {
     prefix_ = std::move(prefix);
     how_ = how;
+    if (signatures.empty() || over_) {
+        finish_body();
+        return;
+    }
+    signing_ = std::make_unique<signing>();
+    signing_->owner = this;
+    signing_->signatures = std::move(signatures);
+    signing_->on_signed = [](signing_request& request) noexcept {
+        static_cast<signing&>(request).owner->signed_all();
+    };
+    context_.signing.add(*signing_);
+}
+
+void draft::signed_all() {
+    const std::unique_ptr<signing> done = std::move(signing_);
+    if (over_ && !failure_) {
+        maybe_delete(); // Abandoned meanwhile.
+        return;
+    }
+    std::string fields;
+    for (const dkim::prepared_signature& signature : done->signatures) {
+        const std::string field = signature.field();
+        if (field.empty() && !failure_) {
+            failure_ = smtp::reply_table::signing_failed;
+        }
+        fields += field;
+    }
+    prefix_.insert(0, fields);
+    finish_body();
+}
+
+void draft::finish_body() {
     finished_ = true;
     if (failure_) {
         fail_with(*failure_);
@@ -195,6 +346,11 @@ void draft::finish(std::string prefix, const how_received& how) {
 }
 
 void draft::commit() {
+    // A link in a message that is sent must lead to something.
+    waits_for_files_ = files_under_way() > 0;
+    if (waits_for_files_) {
+        return;
+    }
     meta_ = spool::encode_meta(envelope_, prefix_);
     request_.message_id = envelope_.id;
     hold(held_bytes_ + meta_.size());
@@ -237,6 +393,13 @@ void draft::settle(spool::append_status status, const spool::location& where) {
     ++context_.counters.messages_received;
     context_.counters.bytes_received += body_bytes_;
     context_.journal.received(context_.reactor.unix_us(), queued->envelope, how_, queued->bytes());
+    for (const auto& file : files_) {
+        if (file->now() == staged_file::state::durable) {
+            ++context_.counters.links;
+            context_.counters.link_bytes += file->link().bytes;
+            context_.journal.linked(context_.reactor.unix_us(), queued->envelope, file->link());
+        }
+    }
     const std::string id = message::to_text(queued->envelope.id);
     outbound_.add(std::move(queued));
     if (inbound_connection* told = std::exchange(connection_, nullptr); told != nullptr) {
@@ -247,6 +410,10 @@ void draft::settle(spool::append_status status, const spool::location& where) {
 
 void draft::fail_with(const smtp::reply& reply) {
     over_ = true;
+    if (const auto receipt = std::exchange(receipt_, std::nullopt)) {
+        context_.limiter.give_back(*receipt);
+    }
+    drop_files();
     std::string().swap(pending_);
     pending_at_ = 0;
     drop_body();
@@ -268,12 +435,14 @@ void draft::fail_with(const smtp::reply& reply) {
 void draft::abandon() {
     connection_ = nullptr;
     over_ = true;
+    drop_files();
     maybe_delete();
 }
 
 void draft::maybe_delete() {
-    if (deleting_ || connection_ != nullptr || with_writer_ ||
-        (large_ != nullptr && !large_->idle())) {
+    if (deleting_ || connection_ != nullptr || with_writer_ || signing_ != nullptr ||
+        (large_ != nullptr && !large_->idle()) ||
+        std::any_of(files_.begin(), files_.end(), [](const auto& one) { return !one->idle(); })) {
         return;
     }
     deleting_ = true;

@@ -2,12 +2,13 @@
 
 #include "ebbgate/smtp/reply_table.h"
 
+#include "crypto/base64.h"
 #include "relay/outbound.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <ctime>
+#include <atomic>
 #include <utility>
 
 namespace ebbgate::relay {
@@ -15,23 +16,34 @@ namespace ebbgate::relay {
 namespace {
 
 constexpr std::uint64_t handshake_timeout_ms = 60'000;
+constexpr std::uint64_t proxy_timeout_ms = 10'000; // It has the header when it connects.
 // Replies that a client may leave unread before its commands wait, and how much input is looked at
 // between two looks at them.
 constexpr std::size_t unread_reply_bytes_max = 32 * kib;
 constexpr std::size_t input_slice_bytes = 4 * kib;
 
-// "Tue, 24 Nov 2026 07:52:10 +0000" (RFC 5322 section 3.3).
-std::string date_text(std::int64_t unix_seconds) {
-    const std::time_t seconds = unix_seconds;
-    std::tm parts{};
-    gmtime_r(&seconds, &parts);
-    char text[64];
-    const std::size_t bytes =
-        std::strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S +0000", &parts);
-    return {text, bytes};
+std::uint64_t milliseconds(std::chrono::seconds time) noexcept {
+    return static_cast<std::uint64_t>(time.count()) * 1000;
+}
+
+constexpr offence to_offence(session::strike_cause cause) noexcept {
+    switch (cause) {
+    case session::strike_cause::login:
+        return offence::login;
+    case session::strike_cause::insecure_authentication:
+        return offence::insecure_authentication;
+    case session::strike_cause::sender:
+        break;
+    }
+    return offence::sender;
 }
 
 } // namespace
+
+// A strike being counted. The connection may go; it counts all the same.
+struct inbound_connection::strike_wait {
+    inbound_connection* connection = nullptr;
+};
 
 // A password check under way. The connection may go; the check then ends in nothing.
 struct inbound_connection::login_check {
@@ -39,25 +51,38 @@ struct inbound_connection::login_check {
     std::string login;
     std::string password;
     std::string hash;
-    bool known = false; // The login exists; else the hash is nobody's.
+    config::ip_address client;
+    std::atomic<bool> abandoned{false}; // The connection is gone. The one member for both threads.
+    bool known = false;                 // The login exists; else the hash is nobody's.
     bool right = false;
 };
 
 inbound_connection::inbound_connection(relay::context& context,
                                        relay::outbound& outbound,
                                        connection_registry& registry,
-                                       const session::settings& settings,
+                                       const listener_settings& settings,
                                        int fd)
     : context_(context), outbound_(outbound), registry_(registry), settings_(settings),
       policy_(context.policy),
       stream_(new net::stream(context.reactor, context.flusher, fd, *this)),
-      address_(net::peer_of(fd).address), session_(settings, *this) {
+      address_(net::peer_of(fd).address),
+      client_(config::parse_ip_address(address_).value_or(config::ip_address{})),
+      session_(settings.session, *this) {
     deadline_.owner = this;
     deadline_.on_expire = [](task::timer& timer) noexcept {
         inbound_connection& self = *static_cast<deadline_timer&>(timer).owner;
         self.context_.journal.connection_lost(
             self.context_.reactor.unix_us(), self.address_, "timeout", true);
-        self.session_.timed_out();
+        self.note_interrupted_login();
+        if (self.proxy_header_ != nullptr) {
+            self.close();
+            return;
+        }
+        if (self.context_.reactor.now_ms() >= self.end_ms_) {
+            self.session_.lasted_too_long();
+        } else {
+            self.session_.timed_out();
+        }
     };
 }
 
@@ -68,17 +93,17 @@ inbound_connection::~inbound_connection() {
 void inbound_connection::start() {
     ++context_.counters.connections_total;
     ++context_.counters.connections_open;
-    admission_ = registry_.admit(*this);
-    context_.journal.connected(context_.reactor.unix_us(), address_);
-    found_by_address();
-    if (settings_.implicit_tls) {
-        start_tls();
+    end_ms_ = context_.reactor.now_ms() + milliseconds(context_.server.limits.session_time_max);
+    const bool proxied = std::any_of(settings_.proxies.begin(),
+                                     settings_.proxies.end(),
+                                     [this](const auto& one) { return one.holds(client_); });
+    stream_->start_input(); // Nothing arrives before this returns.
+    if (!proxied) {
+        begin();
+        return;
     }
-    arm_deadline();
-    stream_->start_input();
-    if (!settings_.implicit_tls) {
-        session_.start();
-    }
+    proxy_header_ = std::make_unique<proxy::header_reader>();
+    context_.reactor.timers().set(deadline_, context_.reactor.now_ms() + proxy_timeout_ms);
 }
 
 void inbound_connection::shut_down() {
@@ -87,17 +112,10 @@ void inbound_connection::shut_down() {
     }
 }
 
-void inbound_connection::found_by_address() {
-    if (const policy::tenant* tenant = policy_->tenant_for_address(address_); tenant != nullptr) {
-        tenant_found(*tenant);
+void inbound_connection::cut() {
+    if (!over_) {
+        session_.cut();
     }
-}
-
-void inbound_connection::tenant_found(const policy::tenant& tenant) {
-    tenant_name_ = tenant.name;
-    message_bytes_max_ = tenant.limits.message_bytes;
-    recipients_max_ = tenant.limits.recipients_per_message;
-    session_.set_message_bytes_max(tenant.limits.upload_bytes);
 }
 
 void inbound_connection::arm_deadline() {
@@ -105,9 +123,10 @@ void inbound_connection::arm_deadline() {
         return;
     }
     task::timer_wheel& timers = context_.reactor.timers();
-    const auto minutes = [](std::chrono::seconds time) {
-        return static_cast<std::uint64_t>(time.count()) * 1000;
-    };
+    if (handshaking_) {
+        timers.set(deadline_, context_.reactor.now_ms() + handshake_timeout_ms);
+        return;
+    }
     std::uint64_t wait_ms = 0;
     switch (session_.deadline()) {
     case session::deadline_kind::none:
@@ -120,14 +139,20 @@ void inbound_connection::arm_deadline() {
     case session::deadline_kind::command:
     case session::deadline_kind::sasl:
     case session::deadline_kind::data:
-        wait_ms = minutes(context_.server.limits.client_timeout);
+        wait_ms = milliseconds(context_.server.limits.client_timeout);
         break;
     }
-    timers.set(deadline_, context_.reactor.now_ms() + wait_ms);
+    timers.set(deadline_, std::min(context_.reactor.now_ms() + wait_ms, end_ms_));
 }
 
 std::size_t inbound_connection::on_input(byte_view bytes) noexcept {
     std::size_t taken = 0;
+    if (proxy_header_ != nullptr) {
+        taken = take_proxy_header(bytes);
+        if (over_ || taken == bytes.size()) {
+            return bytes.size();
+        }
+    }
     while (taken < bytes.size()) {
         // The disk is behind, or the client does not read: the stream keeps the rest, and then
         // TCP holds the client.
@@ -179,6 +204,7 @@ void inbound_connection::go_on() {
     if (peer_finished_ && session_.deadline() != session::deadline_kind::none &&
         stream_->output_bytes() == 0 && !stream_->has_kept_input()) {
         note_loss(net::close_reason::peer_closed);
+        note_interrupted_login();
         session_.connection_lost();
         close();
     }
@@ -190,8 +216,16 @@ void inbound_connection::on_closed(net::close_reason reason) noexcept {
         return;
     }
     note_loss(reason);
+    note_interrupted_login();
     session_.connection_lost();
     over();
+}
+
+void inbound_connection::note_interrupted_login() {
+    if (session_.authenticating()) {
+        context_.guard.strike(
+            address_, offence::interrupted_authentication, context_.reactor, [](bool) {});
+    }
 }
 
 void inbound_connection::note_loss(net::close_reason reason) {
@@ -213,14 +247,21 @@ void inbound_connection::over() {
     }
     context_.reactor.timers().clear(deadline_);
     --context_.counters.connections_open;
-    context_.journal.disconnected(context_.reactor.unix_us(), address_, session_.statistics());
+    leave_tenant();
     if (login_ != nullptr) {
         login_->connection = nullptr;
+        login_->abandoned.store(true, std::memory_order_relaxed);
+    }
+    if (strike_ != nullptr) {
+        strike_->connection = nullptr;
     }
     if (draft* left = std::exchange(draft_, nullptr); left != nullptr) {
         left->orphan(); // It waits for its commit: the message is nearly ours.
     }
-    registry_.gone(*this);
+    if (admitted_) {
+        context_.journal.disconnected(context_.reactor.unix_us(), address_, session_.statistics());
+        registry_.gone(*this);
+    }
     context_.reactor.post([this] { delete this; });
 }
 
@@ -238,6 +279,12 @@ void inbound_connection::close() {
 }
 
 void inbound_connection::refused(smtp::verb verb, const smtp::reply& reply) {
+    // A stranger's commands, each of them long, must not be so many lines: the counts of the
+    // session's last line tell the rest.
+    constexpr int authentication_required = 530;
+    if (reply.code == authentication_required && std::exchange(stranger_noted_, true)) {
+        return;
+    }
     message::envelope known;
     known.sender = sender_;
     known.client_helo = session_.helo_name();
@@ -246,37 +293,64 @@ void inbound_connection::refused(smtp::verb verb, const smtp::reply& reply) {
     std::transform(stage.begin(), stage.end(), stage.begin(), [](char c) {
         return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
     });
-    context_.journal.rejected(context_.reactor.unix_us(), address_, stage, reply, known, "");
+    constexpr int too_big = 552;
+    if (reply.code == too_big && rule_.empty()) {
+        rule_ = size_rule();
+    }
+    context_.journal.rejected(context_.reactor.unix_us(), address_, stage, reply, known, "", rule_);
+    rule_.clear();
 }
 
 void inbound_connection::start_tls() {
-    stream_->set_filter(context_.server_tls->make_filter("", [this](const std::string&) {
-        ++context_.counters.tls_handshakes;
-        if (over_) {
-            return;
-        }
-        if (settings_.implicit_tls) {
-            session_.start();
-        } else if (stream_->has_kept_input()) {
-            // Clear text behind STARTTLS (RFC 3207 section 6): nothing of it may be run.
-            note_loss(net::close_reason::tls_failed);
-            session_.connection_lost();
-            close();
-            return;
-        } else {
-            session_.tls_started();
+    stream_->set_filter(tls::make_server_filter(
+        context_.server_tls, [this](const std::string&, const std::string& name) {
+            ++context_.counters.tls_handshakes;
+            handshaking_ = false;
+            if (over_) {
+                return;
+            }
+            const policy::tenant* named = policy_->tenant_for_server_name(name);
+            if (named != nullptr) {
+                greet_for(*named);
+            }
+            if (settings_.session.implicit_tls) {
+                session_.start();
+            } else if (stream_->has_kept_input()) {
+                // Clear text behind STARTTLS (RFC 3207 section 6): nothing of it may be run.
+                note_loss(net::close_reason::tls_failed);
+                session_.connection_lost();
+                close();
+                return;
+            } else {
+                session_.tls_started();
+            }
             found_by_address();
-        }
-        arm_deadline();
-    }));
+            if (named != nullptr) {
+                session_.set_message_bytes_max(named->limits.upload_bytes);
+            }
+            arm_deadline();
+        }));
 }
 
 std::optional<std::string> inbound_connection::decode_base64(byte_view text) {
-    return tls::decode_base64(text);
+    return crypto::from_base64(text);
 }
 
-void inbound_connection::authentication_in_clear() {
-    context_.journal.login_failed(context_.reactor.unix_us(), address_, session_.sasl_method(), "");
+void inbound_connection::strike(session::strike_cause cause) {
+    if (cause == session::strike_cause::insecure_authentication) {
+        context_.journal.login_failed(
+            context_.reactor.unix_us(), address_, session_.sasl_method(), "");
+    }
+    auto waiting = std::make_shared<strike_wait>();
+    waiting->connection = this;
+    strike_ = waiting;
+    context_.guard.strike(address_, to_offence(cause), context_.reactor, [waiting](bool banned) {
+        if (inbound_connection* self = waiting->connection; self != nullptr) {
+            self->strike_.reset();
+            self->session_.strike_settled(banned);
+            self->go_on();
+        }
+    });
 }
 
 void inbound_connection::authenticate(std::string login, std::string password) {
@@ -284,8 +358,11 @@ void inbound_connection::authenticate(std::string login, std::string password) {
     auto check = std::make_shared<login_check>();
     check->connection = this;
     check->known = account != nullptr;
-    // An unknown login costs the same time as a wrong password.
-    check->hash = account != nullptr ? account->password_hash : crypto::hash_of_nobody();
+    // An unknown login costs the same time as a wrong password, whatever kind of hash is usual
+    // here.
+    const policy::account* judged = check->known ? account : context_.policy->stand_in_for(login);
+    check->hash = judged != nullptr ? judged->password_hash : crypto::hash_of_nobody();
+    check->client = client_;
     check->login = std::move(login);
     check->password = std::move(password);
     login_ = check;
@@ -298,7 +375,13 @@ void inbound_connection::authenticate(std::string login, std::string password) {
     }
     const bool queued = context_.workers.submit(
         context_.reactor,
-        [check] { check->right = crypto::password_matches(check->password, check->hash); },
+        [check, &guard = context_.guard] {
+            // Nobody waits for the answer, or nobody who may have it: others wait behind it.
+            if (!check->abandoned.load(std::memory_order_relaxed) &&
+                !guard.is_banned(check->client)) {
+                check->right = crypto::password_matches(check->password, check->hash);
+            }
+        },
         [check, &context = context_] {
             check->right = check->right && check->known;
             if (check->right) {
@@ -322,86 +405,41 @@ void inbound_connection::login_checked(const login_check& check) {
     // Looked up again: a reload may have removed or changed it while the hash was computed.
     const policy::account* account =
         check.right ? context_.policy->find_account(check.login) : nullptr;
-    if (account == nullptr || account->password_hash != check.hash) {
+    // A listener of one tenant knows nobody else.
+    if (account == nullptr || account->password_hash != check.hash ||
+        (!settings_.tenant.empty() &&
+         settings_.tenant != context_.policy->tenant_of(*account).name)) {
         ++context_.counters.logins_failed;
         context_.journal.login_failed(
             context_.reactor.unix_us(), address_, session_.sasl_method(), check.login);
         session_.authentication_finished(session::authentication_result::rejected);
         return;
     }
+    const policy::tenant& tenant = context_.policy->tenant_of(*account);
+    const policy::limit_settings& limits = context_.policy->limits_of(*account);
+    if (!enter_tenant(tenant, limits)) {
+        session_.authentication_finished(session::authentication_result::too_many_connections);
+        return;
+    }
     ++context_.counters.logins;
     login_name_ = check.login;
-    tenant_found(context_.policy->tenant_of(*account));
+    login_hash_ = check.hash;
+    login_tenant_ = tenant.name;
+    greet_for(tenant);
+    tenant_found(tenant, limits);
     session_.authentication_finished(session::authentication_result::accepted);
 }
 
-std::optional<smtp::reply> inbound_connection::check_client() {
-    if (admission_ == admission::granted) {
-        return std::nullopt;
-    }
-    ++context_.counters.connections_refused;
-    return admission_ == admission::too_many ? smtp::reply_table::too_many_connections
-                                             : smtp::reply_table::too_busy;
-}
-
-bool inbound_connection::may_relay() {
-    sender_.clear(); // Of the message before.
-    return context_.policy->tenant_for_address(address_) != nullptr;
-}
-
-std::optional<smtp::reply> inbound_connection::check_sender(const smtp::path& sender,
-                                                            const smtp::mail_parameters&) {
-    sender_ = sender.text;
-    policy_ = context_.policy; // Beyond this point a reload does not change this message's rules.
-    if (session_.authenticated()) {
-        const policy::account* account = policy_->find_account(login_name_);
-        if (account == nullptr) {
-            // A reload took it away (RFC 4954 section 6).
-            return smtp::reply(smtp::reply_table::authentication_required);
-        }
-        tenant_found(policy_->tenant_of(*account));
-    } else {
-        found_by_address();
-    }
-    if (!context_.writer.intake_open()) {
-        return context_.writer.intake_status() == spool::append_status::no_space
-                   ? smtp::reply(smtp::reply_table::storage_full)
-                   : smtp::reply(smtp::reply_table::storage_failed);
-    }
-    return std::nullopt;
-}
-
-std::optional<smtp::reply> inbound_connection::check_recipient(const message::envelope& envelope,
-                                                               byte_view address) {
-    if (recipients_max_ > 0 && envelope.recipients.size() >= recipients_max_) {
-        return smtp::reply_table::too_many_recipients;
-    }
-    const std::size_t at = address.rfind('@');
-    if (at == byte_view::npos || policy_->route_for(address.substr(at + 1)) == nullptr) {
-        smtp::reply refusal(550, {5, 4, 4}, fmt::format("<{}>: No route to this domain", address));
-        context_.journal.rejected(
-            context_.reactor.unix_us(), address_, "RCPT", refusal, envelope, address);
-        return refusal;
-    }
-    return std::nullopt;
-}
-
-std::expected<void, smtp::reply> inbound_connection::begin_message(message::envelope&& envelope) {
-    const std::int64_t now_us = context_.reactor.unix_us();
-    envelope.id = context_.ids.next(now_us);
-    envelope.received_unix_ms = now_us / 1000;
-    envelope.tenant = tenant_name_;
-    envelope.account = login_name_;
-    envelope.client_address = address_;
-    draft_ = new draft(context_, outbound_, registry_, *this, std::move(envelope));
-    return {};
-}
-
 void inbound_connection::body(byte_view wire) {
+    chain_->push(wire);
+}
+
+void inbound_connection::store(byte_view wire) {
     draft_->append(wire);
 }
 
 void inbound_connection::abort_message() {
+    chain_.reset();
     if (draft* dropped = std::exchange(draft_, nullptr); dropped != nullptr) {
         dropped->abandon();
     }
@@ -413,27 +451,18 @@ std::string inbound_connection::received_header(const message::envelope& envelop
                        envelope.client_helo,
                        v6 ? "IPv6:" : "",
                        address_,
-                       settings_.hostname,
+                       session_.hostname(),
                        session_.protocol(envelope.smtputf8),
                        message::to_text(envelope.id),
-                       date_text(envelope.received_unix_ms / 1000));
-}
-
-void inbound_connection::end_message() {
-    if (message_bytes_max_ > 0 && session_.message_bytes() > message_bytes_max_) {
-        ++context_.counters.messages_refused;
-        abort_message();
-        session_.message_finished(smtp::reply_table::message_too_big);
-        return;
-    }
-    std::string prefix = received_header(draft_->envelope());
-    draft_->finish(std::move(prefix),
-                   {session_.protocol(draft_->envelope().smtputf8), session_.sasl_method()});
+                       content::date_text(envelope.received_unix_ms / 1000));
 }
 
 void inbound_connection::draft_settled(const smtp::reply& reply) {
     draft_ = nullptr;
     session_.message_finished(reply);
+    if (policy_ != context_.policy) {
+        policy_changed(); // It was reloaded meanwhile.
+    }
     go_on();
 }
 

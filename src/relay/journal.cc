@@ -2,6 +2,8 @@
 
 #include "ebbgate/message/message_id.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 #include <vector>
@@ -138,7 +140,8 @@ void journal::rejected(std::int64_t unix_us,
                        std::string_view stage,
                        const smtp::reply& reply,
                        const message::envelope& envelope,
-                       std::string_view recipient) {
+                       std::string_view recipient,
+                       std::string_view rule) {
     const std::string text = smtp::to_line(reply).substr(4);
     text_.append_reject(text_lines_,
                         unix_us,
@@ -163,6 +166,10 @@ void journal::rejected(std::int64_t unix_us,
     event.peer_address = outcome::peer{envelope.client_helo, address};
     event.event_unix_us = unix_us;
     event.created_unix_us = unix_us;
+    const std::pair<std::string_view, std::string_view> meta[] = {{"rule", rule}};
+    if (!rule.empty()) {
+        event.meta = meta;
+    }
     events_.append(event_lines_, event);
     after_line();
 }
@@ -197,6 +204,30 @@ void journal::received(std::int64_t unix_us,
     event.event_unix_us = unix_us;
     event.created_unix_us = envelope.received_unix_ms * 1000;
     event.reception_protocol = how.protocol;
+    events_.append(event_lines_, event);
+    after_line();
+}
+
+void journal::linked(std::int64_t unix_us,
+                     const message::envelope& envelope,
+                     const blob::link& link) {
+    const std::string id = message::to_text(envelope.id);
+    const std::string url = link.url + link.file_name();
+    text_.append_text(text_lines_,
+                      unix_us,
+                      "filelink",
+                      fmt::format("{}: url={}, size={}, file={}", id, url, link.bytes, link.name)); // Theirs last.
+    outcome::event event;
+    event.type = outcome::event_type::filelink;
+    event.id = id;
+    event.sender = envelope.sender;
+    event.size = link.bytes;
+    event.event_unix_us = unix_us;
+    event.created_unix_us = envelope.received_unix_ms * 1000;
+    const std::string expires = std::to_string(link.expires_unix_s);
+    const std::pair<std::string_view, std::string_view> meta[] = {
+        {"name", link.name}, {"url", url}, {"expires", expires}};
+    event.meta = meta;
     events_.append(event_lines_, event);
     after_line();
 }

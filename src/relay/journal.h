@@ -15,6 +15,7 @@
 #include "stage/outcome/log_file.h"
 #include "stage/outcome/text_log.h"
 #include "stage/session/session.h"
+#include "store/blob/blob_store.h"
 
 #include <cstdint>
 #include <string>
@@ -75,11 +76,14 @@ public:
                   std::string_view stage,
                   const smtp::reply& reply,
                   const message::envelope& envelope,
-                  std::string_view recipient);
+                  std::string_view recipient,
+                  std::string_view rule); // Of the policy; empty: none, the protocol's.
     void received(std::int64_t unix_us,
                   const message::envelope& envelope,
                   const how_received& how,
                   std::uint64_t bytes);
+    // An attachment of it became a link.
+    void linked(std::int64_t unix_us, const message::envelope& envelope, const blob::link& link);
     void attempted(std::int64_t unix_us,
                    const message::envelope& envelope,
                    std::uint64_t bytes,

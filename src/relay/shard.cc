@@ -1,6 +1,9 @@
 #include "relay/shard.h"
 
+#include "relay/identities.h"
+
 #include <sys/resource.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <unistd.h>
@@ -37,8 +40,8 @@ ring::use use_of(config::feature_override wanted) {
     return ring::use::automatic;
 }
 
-// How many clients one shard takes, by configuration and by RLIMIT_NOFILE.
-std::size_t connections_max_of(const config::connection_limits& limits, std::uint32_t shards) {
+// How many clients all shards take, by configuration and by RLIMIT_NOFILE.
+std::uint64_t connections_max_of(const config::connection_limits& limits) {
     rlimit files{};
     std::uint64_t possible = limits.max_connections;
     if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur != RLIM_INFINITY) {
@@ -47,7 +50,7 @@ std::size_t connections_max_of(const config::connection_limits& limits, std::uin
             std::clamp(all / reserve_part, reserve_descriptors_min, reserve_descriptors_max);
         possible = std::min(possible, all > reserve ? all - reserve : 1);
     }
-    return static_cast<std::size_t>(possible / shards + 1);
+    return possible;
 }
 
 } // namespace
@@ -82,7 +85,7 @@ result<void> shard::set_up(spool::recovered_shard&& recovered, std::vector<std::
         return std::unexpected(std::move(opened.error()));
     }
     reactor_ = std::move(*opened);
-    connections_max_ = connections_max_of(server.limits, shared_.shard_count);
+    connections_max_ = connections_max_of(server.limits);
     device_ = std::make_unique<stage_spool::ring_device>(reactor_->io(), shared_.durable_by);
     spool::writer_options options;
     options.shard = index_;
@@ -106,6 +109,7 @@ result<void> shard::set_up(spool::recovered_shard&& recovered, std::vector<std::
     reactor_->add_hook(*this);
     flusher_ = std::make_unique<net::flusher>(*reactor_);
     flows_ = std::make_unique<task::scope>(*reactor_);
+    signing_ = std::make_unique<signing_batch>(*reactor_);
     context_.reset(new relay::context{*reactor_,
                                       *flusher_,
                                       *device_,
@@ -113,11 +117,19 @@ result<void> shard::set_up(spool::recovered_shard&& recovered, std::vector<std::
                                       *journal_,
                                       *ids_,
                                       *flows_,
+                                      *signing_,
                                       shared_.workers,
                                       shared_.name_workers,
+                                      shared_.file_workers,
+                                      shared_.files,
                                       shared_.credentials,
+                                      shared_.connections,
+                                      shared_.guard,
+                                      shared_.limiter,
+                                      shared_.limit_clock,
                                       server,
                                       shared_.policy,
+                                      shared_.keys,
                                       nullptr,
                                       nullptr,
                                       server.limits.memory_bytes / 2 / shared_.shard_count,
@@ -133,13 +145,11 @@ result<void> shard::set_up(spool::recovered_shard&& recovered, std::vector<std::
         return std::unexpected(std::move(client_tls.error()));
     }
     context_->client_tls = *client_tls;
-    if (!server.tls.certificate.empty()) {
-        auto server_tls = tls::context::for_server(server.tls.certificate, server.tls.key);
-        if (!server_tls) {
-            return std::unexpected(std::move(server_tls.error()));
-        }
-        context_->server_tls = *server_tls;
+    auto identities = load_identities(server, *shared_.policy);
+    if (!identities) {
+        return fail(failure_kind::bad_input, config::to_text(identities.error()));
     }
+    context_->server_tls = *identities;
     outbound_ = std::make_unique<relay::outbound>(*context_);
     relocation_ = std::make_unique<relay::relocation>(*context_, *outbound_);
     for (const spool::recovered_message& message : recovered.live) {
@@ -150,35 +160,42 @@ result<void> shard::set_up(spool::recovered_shard&& recovered, std::vector<std::
     }
     for (std::size_t place = 0; place < server.listeners.size(); ++place) {
         const config::listener& wanted = server.listeners[place];
+        if (config::is_for_files(wanted.kind)) {
+            continue; // Of a thread of its own.
+        }
         auto made = std::make_unique<listening>();
         made->owner = this;
-        made->settings.hostname = server.hostname;
-        made->settings.implicit_tls = wanted.kind == config::listener_kind::smtps;
-        made->settings.tls_available = context_->server_tls != nullptr;
+        made->settings.session.hostname = server.hostname;
+        made->settings.tenant = wanted.tenant;
+        made->settings.proxies = wanted.proxies;
+        made->settings.session.implicit_tls = wanted.kind == config::listener_kind::smtps;
+        made->settings.session.tls_available = context_->server_tls != nullptr;
         auto bound = net::listener::open(
             *reactor_, {config::to_text(wanted.listen.address), ports[place]}, *made);
         if (!bound) {
             return std::unexpected(std::move(bound.error()));
         }
         made->listener = std::move(*bound);
+        shared_.guard.protect(made->listener->descriptor());
         ports[place] = made->listener->port();
         listeners_.push_back(std::move(made));
     }
     refresh_settings();
+    shared_.policy.reset(); // Else they would outlive their reload.
+    shared_.keys.reset();
     reactor_->timers().set(tick_, reactor_->now_ms() + tick_ms);
     return {};
 }
 
 void shard::refresh_settings() {
-    std::uint64_t largest = 0;
-    for (const policy::tenant& tenant : context_->policy->tenants()) {
-        largest = std::max(largest, tenant.limits.upload_bytes);
-    }
+    const std::uint64_t largest = context_->policy->largest_upload_bytes();
     for (auto& one : listeners_) {
-        session::limits& limits = one->settings.limits;
+        session::limits& limits = one->settings.session.limits;
         if (largest > 0) {
             limits.message_bytes_max = largest;
         }
+        limits.recipients_per_message_max =
+            std::max(1000U, context_->policy->largest_recipients_per_message());
         limits.errors_max = shared_.server.limits.max_errors_per_connection;
         limits.commands_max = shared_.server.limits.max_commands_per_connection;
         limits.messages_per_session_max = shared_.server.limits.max_messages_per_connection;
@@ -199,6 +216,15 @@ void shard::open_listeners() {
 }
 
 void shard::listening::on_accepted(int fd) noexcept {
+    const std::optional<config::ip_address> client =
+        config::parse_ip_address(net::peer_of(fd).address);
+    if (client && owner->shared_.guard.is_banned(*client)) {
+        // Without its privilege the kernel does not refuse; and some wait in the backlog.
+        const linger reset{1, 0};
+        (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+        close(fd);
+        return;
+    }
     auto* connection =
         new inbound_connection(*owner->context_, *owner->outbound_, *owner, settings, fd);
     connection->start();
@@ -206,28 +232,57 @@ void shard::listening::on_accepted(int fd) noexcept {
 
 admission shard::admit(inbound_connection& connection) {
     connections_.insert(&connection);
-    std::uint32_t& from_address = per_address_[connection.address()];
-    ++from_address;
-    if (draining_ || connections_.size() > connections_max_ ||
-        context_->counters.hot_bytes > context_->memory_bytes_max) {
-        return admission::too_busy;
-    }
-    return from_address > shared_.server.limits.max_connections_per_ip ? admission::too_many
-                                                                       : admission::granted;
+    const config::ip_address client = config::client_key(connection.client());
+    ++per_address_[client];
+    const admission counted = shared_.connections.enter(
+        client, connections_max_, shared_.server.limits.max_connections_per_ip);
+    const bool busy = draining_ || context_->counters.hot_bytes > context_->memory_bytes_max;
+    return busy ? admission::too_busy : counted;
 }
 
 void shard::gone(inbound_connection& connection) {
     connections_.erase(&connection);
-    const auto found = per_address_.find(connection.address());
+    const config::ip_address client = config::client_key(connection.client());
+    shared_.connections.leave(client);
+    const auto found = per_address_.find(client);
     if (found != per_address_.end() && --found->second == 0) {
         per_address_.erase(found);
     }
 }
 
-void shard::set_policy(policy::snapshot_pointer policy) {
+void shard::cut(const config::ip_network& network, const std::vector<config::ip_network>& spared) {
+    const bool is_one_client = config::client_key(network.address) == network.address &&
+                               network.prefix_bits == config::client_prefix_bits(network.address);
+    if (is_one_client && !per_address_.contains(network.address)) {
+        return; // Nobody of it is here, which is nearly always so.
+    }
+    const std::vector<inbound_connection*> open(connections_.begin(), connections_.end());
+    for (inbound_connection* connection : open) {
+        const config::ip_address& client = connection->client();
+        if (network.holds(client) &&
+            std::none_of(spared.begin(), spared.end(), [&](const config::ip_network& one) {
+                return one.holds(client);
+            })) {
+            connection->cut();
+        }
+    }
+}
+
+void shard::set_policy(policy::snapshot_pointer policy, std::shared_ptr<const signing_keys> keys) {
     context_->policy = std::move(policy);
+    context_->keys = std::move(keys);
     refresh_settings();
+    for (inbound_connection* connection : connections_) {
+        connection->policy_changed();
+    }
     outbound_->policy_changed();
+}
+
+void shard::let_go_of_old_policies() {
+    const std::vector<inbound_connection*> open(connections_.begin(), connections_.end());
+    for (inbound_connection* connection : open) {
+        connection->let_go_of_old_policy();
+    }
 }
 
 void shard::listening::on_pause() noexcept {

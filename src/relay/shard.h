@@ -31,13 +31,20 @@ namespace ebbgate::relay {
 // What all shards share; outlives them.
 struct shared_parts {
     const config::server& server;
-    policy::snapshot_pointer policy; // At the start; later ones come by shard::set_policy().
+    policy::snapshot_pointer policy; // At the start; later ones come by shard::set_policy(),
+    std::shared_ptr<const signing_keys> keys; // these too.
     spool::posix_directory& spool_folder;
     stage_spool::durable_by durable_by = stage_spool::durable_by::linked_sync;
     shard::worker_pool& workers;
     shard::worker_pool& name_workers;
+    shard::worker_pool& file_workers;
+    blob::blob_store& files;
     shard::worker_pool& segment_worker; // One thread: segments are made in the order asked for.
     crypto::credential_cache& credentials;
+    connection_counts& connections;
+    relay::guard& guard;
+    limits::limiter& limiter;
+    const limits::clock& limit_clock;
     outcome::log_file& events;
     outcome::log_file& text;
     std::uint32_t shard_count = 1;
@@ -77,9 +84,16 @@ public:
 
     // The rest belongs to the shard's thread (use post).
     void open_listeners();
-    void set_policy(policy::snapshot_pointer policy);
+    void set_policy(policy::snapshot_pointer policy, std::shared_ptr<const signing_keys> keys);
+    // Ends the sessions that keep an older one without sending a message.
+    void let_go_of_old_policies();
 
-    void set_tls(std::shared_ptr<tls::context> tls) { context_->server_tls = std::move(tls); }
+    void set_tls(std::shared_ptr<const tls::server_identities> tls) {
+        context_->server_tls = std::move(tls);
+    }
+
+    // Ends the sessions of a network that was banned, but for those of `spared`.
+    void cut(const config::ip_network& network, const std::vector<config::ip_network>& spared);
 
     void drain();
     [[nodiscard]] shard_status status() const;
@@ -102,7 +116,7 @@ public:
 private:
     struct listening final : net::listener_observer {
         shard* owner = nullptr;
-        session::settings settings;
+        listener_settings settings;
         std::unique_ptr<net::listener> listener;
         void on_accepted(int fd) noexcept override;
         void on_pause() noexcept override;
@@ -130,6 +144,7 @@ private:
     std::unique_ptr<relay::journal> journal_;
     std::unique_ptr<message::id_source> ids_;
     std::unique_ptr<task::scope> flows_;
+    std::unique_ptr<signing_batch> signing_;
     std::unique_ptr<relay::context> context_;
     std::unique_ptr<net::flusher> flusher_;
     std::unique_ptr<relay::outbound> outbound_;
@@ -137,12 +152,13 @@ private:
     std::unique_ptr<relay::relocation> relocation_;
     std::vector<std::unique_ptr<listening>> listeners_;
     std::unordered_set<inbound_connection*> connections_;
-    std::unordered_map<std::string, std::uint32_t> per_address_;
+    // By client_key(): an IPv4 address, or the /64 of an IPv6 one.
+    std::unordered_map<config::ip_address, std::uint32_t, config::ip_address_hash> per_address_;
     std::vector<draft*> waiting_drafts_;
     tick_timer tick_;
     std::uint64_t drain_until_ms_ = 0;
-    std::uint64_t pause_noted_ms_ = 0; // 0: never.
-    std::size_t connections_max_ = 0;
+    std::uint64_t pause_noted_ms_ = 0;  // 0: never.
+    std::uint64_t connections_max_ = 0; // Of all shards.
     bool draining_ = false;
     bool cutting_ = false; // Behind drain_until_ms_.
 };
