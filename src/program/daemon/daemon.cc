@@ -1,7 +1,7 @@
 #include "program/daemon/daemon.h"
 
-#include "codec/json/writer.h"
-#include "service/admin/status_report.h"
+#include "service/admin/metrics.h"
+#include "service/overlay/commands.h"
 
 #include <fmt/format.h>
 
@@ -33,12 +33,8 @@ constexpr std::uint64_t credentials_lifetime_ms = 600'000;
 constexpr std::chrono::seconds workers_end_max{2}; // At the end; then the exit does not wait.
 constexpr std::size_t look_ups_max = 1000;         // One a destination at a time.
 constexpr std::size_t login_checks_max = 1000;
-
-std::int64_t monotonic_seconds() {
-    timespec now{};
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec;
-}
+constexpr std::size_t file_jobs_max = 10'000; // A message has a few under way at most.
+constexpr int management_nice = 10;
 
 // For systemd's Type=notify (sd_notify(3)).
 void notify_ready() {
@@ -73,18 +69,10 @@ void raise_file_limit() {
     setrlimit(RLIMIT_NOFILE, &files);
 }
 
-std::string answer(bool good, std::string_view key, std::uint64_t count) {
-    std::string text;
-    json::writer out(text);
-    out.begin_object().key("ok").boolean(good).key(key).number(count).end_object();
-    return text;
-}
-
 } // namespace
 
-daemon::daemon(config::server server, policy::snapshot_pointer policy)
-    : server_(std::move(server)), policy_(std::move(policy)),
-      credentials_(credentials_max, credentials_lifetime_ms) {}
+daemon::daemon(config::server server)
+    : server_(std::move(server)), credentials_(credentials_max, credentials_lifetime_ms) {}
 
 daemon::~daemon() {
     if (signal_fd_ >= 0) {
@@ -156,7 +144,7 @@ void daemon::note(const std::string& text) {
 }
 
 result<void> daemon::start() {
-    started_seconds_ = monotonic_seconds();
+    started_ = std::chrono::steady_clock::now();
     raise_file_limit();
     sigset_t signals;
     sigemptyset(&signals);
@@ -174,9 +162,27 @@ result<void> daemon::start() {
     if (auto done = recover(recovered); !done) {
         return done;
     }
+    const auto loaded = open_overlay(); // Behind the spool's lock: one daemon has it.
+    if (!loaded) {
+        return std::unexpected(loaded.error());
+    }
+    if (auto done = open_limits(loaded->overrides); !done) {
+        return done;
+    }
+    if (auto done = start_bans(); !done) {
+        return done;
+    }
+    auto links = link_upkeep::open(server_.data_dir + "/files",
+                                   [this](const std::string& text) { note(text); });
+    if (!links) {
+        return std::unexpected(std::move(links.error()));
+    }
+    links_ = std::move(*links);
+    add_commands();
     (void)crypto::hash_of_nobody(); // Made once, now: the first unknown login must not be slower.
     workers_ = std::make_unique<shard::worker_pool>(2, login_checks_max);
     name_workers_ = std::make_unique<shard::worker_pool>(2, look_ups_max);
+    file_workers_ = std::make_unique<shard::worker_pool>(4, file_jobs_max);
     segment_worker_ = std::make_unique<shard::worker_pool>(1, 10'000);
     stage_spool::durable_by durable_by = stage_spool::durable_by::linked_sync;
     switch (server_.spool.log_sync) {
@@ -191,12 +197,19 @@ result<void> daemon::start() {
     }
     shared_.reset(new relay::shared_parts{server_,
                                           policy_,
+                                          keys_,
                                           *spool_folder_,
                                           durable_by,
                                           *workers_,
                                           *name_workers_,
+                                          *file_workers_,
+                                          links_->store(),
                                           *segment_worker_,
                                           credentials_,
+                                          connections_,
+                                          *bans_,
+                                          *limiter_,
+                                          limit_clock_,
                                           *events_,
                                           *text_,
                                           static_cast<std::uint32_t>(recovered.size())});
@@ -208,19 +221,109 @@ result<void> daemon::start() {
             return done;
         }
     }
+    shared_->policy.reset(); // Each shard has them.
+    shared_->keys.reset();
+    if (auto done = open_files(); !done) {
+        return done;
+    }
+    if (auto done = open_admin(); !done) {
+        return done;
+    }
+    watch_files(*policy_);
+    on_each_shard([](relay::shard& shard) { shard.open_listeners(); });
+    return {};
+}
+
+result<void> daemon::open_admin() {
     if (!server_.admin_socket.empty()) {
         std::error_code ignored; // bind() says what is wrong.
         std::filesystem::create_directories(
             std::filesystem::path(server_.admin_socket).parent_path(), ignored);
         auto opened = admin::admin_socket::open(
-            server_.admin_socket, [this](std::string_view command) { return on_command(command); });
+            server_.admin_socket, [this](std::string_view request, const admin::peer& from) {
+                return commands_->answer(request, from);
+            });
         if (!opened) {
             return std::unexpected(std::move(opened.error()));
         }
         admin_ = std::move(*opened);
     }
-    on_each_shard([](relay::shard& shard) { shard.open_listeners(); });
+    if (server_.admin_listen) {
+        http_api_ =
+            std::make_unique<api::http_api>(*commands_, overlay::token_check_of(*overlay_), [this] {
+                std::vector<relay::shard_status> all;
+                const admin::daemon_facts facts = gather(all);
+                return admin::metrics_text(facts, all);
+            });
+        auto started = http_thread::start(*server_.admin_listen, &api::http_api::body_bytes_max);
+        if (!started) {
+            return std::unexpected(std::move(started.error()));
+        }
+        http_ = std::move(*started);
+    }
     return {};
+}
+
+result<policy::loaded> daemon::open_overlay() {
+    auto opened = overlay::overlay_store::open(server_.data_dir + "/overlay.db");
+    if (!opened) {
+        return std::unexpected(std::move(opened.error()));
+    }
+    overlay_ = std::move(*opened);
+    auto loaded = load_policy();
+    if (!loaded) {
+        return fail(failure_kind::bad_input, loaded.error());
+    }
+    auto keys = relay::signing_keys::load(*loaded->policy, nullptr);
+    if (!keys) {
+        return fail(failure_kind::bad_input, config::to_text(keys.error()));
+    }
+    policy_ = loaded->policy;
+    keys_ = std::move(*keys);
+    for (const std::string& left_out : loaded->notes) {
+        note(left_out);
+    }
+    return std::move(*loaded);
+}
+
+result<void> daemon::open_limits(const std::vector<policy::rate_override>& overrides) {
+    auto opened = limits::counter_table::open(
+        server_.data_dir + "/counters", server_.limits.counters, limit_clock_.now());
+    if (!opened) {
+        return std::unexpected(std::move(opened.error()));
+    }
+    counters_ = std::move(*opened);
+    limiter_ = std::make_unique<limits::limiter>(*counters_);
+    return apply_overrides(overrides);
+}
+
+result<void> daemon::start_bans() {
+    const std::filesystem::path log_path =
+        std::filesystem::path(server_.log_dir) / policy_->bans().log;
+    std::error_code ignored; // open() says what is wrong.
+    std::filesystem::create_directories(log_path.parent_path(), ignored);
+    auto log = outcome::log_file::open(log_path);
+    if (!log) {
+        return std::unexpected(std::move(log.error()));
+    }
+    ban_log_ = std::move(*log);
+    bans_ = std::make_unique<ban_thread>(ban_thread::options{
+        .store_path = server_.data_dir + "/bans.db",
+        .log = [this](std::string lines) { ban_log_->append(std::move(lines)); },
+        .log_restored = [this](std::string lines) { ban_log_->append_waiting(std::move(lines)); },
+        .cut =
+            [this](const config::ip_network& network,
+                   const std::vector<config::ip_network>& spared) {
+                for (const auto& shard : shards_) {
+                    shard->post(
+                        [target = shard.get(), network, spared] { target->cut(network, spared); });
+                }
+                if (files_ != nullptr) {
+                    files_->cut(network, spared);
+                }
+            },
+        .note = [this](const std::string& text) { note(text); }});
+    return bans_->start(ban_settings_of(*policy_, server_));
 }
 
 // A ring belongs to the thread that opened it: the shard is made on its own.
@@ -265,105 +368,28 @@ void daemon::on_each_shard(const std::function<void(relay::shard&)>& work) {
     }
 }
 
-std::string daemon::status() {
-    std::vector<relay::shard_status> all;
-    std::mutex lock;
-    on_each_shard([&](relay::shard& shard) {
-        relay::shard_status one = shard.status();
-        const std::lock_guard hold(lock);
-        all.push_back(one);
-    });
-    admin::daemon_facts facts;
-    facts.version = EBBGATE_VERSION;
-    facts.hostname = server_.hostname;
-    facts.uptime_seconds = static_cast<std::uint64_t>(monotonic_seconds() - started_seconds_);
-    facts.policy_fingerprint = policy_->fingerprint();
-    facts.policy_is_stale = policy_is_stale_;
-    facts.durable_by = shared_->durable_by == stage_spool::durable_by::dsync ? "dsync" : "fsync";
-    facts.log_blocks_dropped = events_->dropped_blocks() + text_->dropped_blocks();
-    for (const config::listener& listener : server_.listeners) {
-        facts.listener_names.push_back(listener.name);
-        facts.listener_kinds.emplace_back(listener.kind == config::listener_kind::smtps ? "smtps"
-                                                                                        : "smtp");
-    }
-    facts.ports = ports_;
-    return admin::status_json(facts, all);
-}
-
-std::string daemon::refuse_reload(const std::string& why) {
-    policy_is_stale_ = true;
-    note("nothing reloaded, what was in force stays:\n" + why);
-    std::string text;
-    json::writer out(text);
-    out.begin_object().key("ok").boolean(false);
-    out.member("error", why).end_object();
-    return text;
-}
-
-std::string daemon::reload() {
-    auto loaded = policy::load(server_.policy);
-    if (!loaded) {
-        return refuse_reload(config::to_text(loaded.error()));
-    }
-    // All of it is loaded before any of it is in force. A context belongs to one shard.
-    std::vector<std::shared_ptr<tls::context>> contexts;
-    while (!server_.tls.certificate.empty() && contexts.size() < shards_.size()) {
-        auto made = tls::context::for_server(server_.tls.certificate, server_.tls.key);
-        if (!made) {
-            return refuse_reload(made.error().detail);
-        }
-        contexts.push_back(std::move(*made));
-    }
-    policy_is_stale_ = false;
-    policy_ = *loaded;
-    credentials_.clear();
-    on_each_shard([&](relay::shard& shard) {
-        shard.set_policy(policy_);
-        if (!contexts.empty()) {
-            shard.set_tls(contexts[shard.index()]);
-        }
-    });
-    note("policy reloaded");
-    return answer(true, "fingerprint", policy_->fingerprint());
-}
-
-std::string daemon::on_command(std::string_view command) {
-    const std::size_t blank = command.find(' ');
-    const std::string_view verb = command.substr(0, blank);
-    const std::string_view rest =
-        blank == std::string_view::npos ? std::string_view() : command.substr(blank + 1);
-    if (verb == "status") {
-        return status();
-    }
-    if (verb == "reload") {
-        return reload();
-    }
-    std::atomic<std::uint64_t> count = 0;
-    if (verb == "flush") {
-        on_each_shard([&](relay::shard& shard) { count += shard.queue().flush(); });
-        return answer(true, "flushed", count);
-    }
-    if (verb == "release") {
-        const auto id = message::from_text(rest);
-        if (!rest.empty() && !id) {
-            return answer(false, "released", 0);
-        }
-        on_each_shard([&](relay::shard& shard) { count += shard.queue().release(id); });
-        return answer(true, "released", count);
-    }
-    return R"({"ok":false,"error":"unknown command"})";
-}
-
 void daemon::run() {
+    // This thread alone: a reload of a million senders must not take a shard's turn. Its answers
+    // still come on a busy machine, for the share of a nice thread is small and not nothing.
+    (void)setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), management_nice);
     fmt::print("ready\n");
     std::fflush(stdout);
     notify_ready();
+    int wait_ms = 0;
     for (;;) {
-        pollfd waiting[2] = {{signal_fd_, POLLIN, 0},
-                             {admin_ ? admin_->descriptor() : -1, POLLIN, 0}};
-        (void)poll(waiting, 2, -1);
+        pollfd waiting[4] = {{signal_fd_, POLLIN, 0},
+                             {admin_ ? admin_->descriptor() : -1, POLLIN, 0},
+                             {watch_.descriptor(), POLLIN, 0},
+                             {http_ ? http_->descriptor() : -1, POLLIN, 0}};
+        (void)poll(waiting, 4, wait_ms);
+        wait_ms = tend((waiting[2].revents & POLLIN) != 0);
         if ((waiting[1].revents & POLLIN) != 0) {
             admin_->serve();
+        }
+        if ((waiting[3].revents & POLLIN) != 0) {
+            http_->serve([this](const http::request& asked) {
+                return http_api_->answer(asked, std::chrono::steady_clock::now());
+            });
         }
         if ((waiting[0].revents & POLLIN) == 0) {
             continue;
@@ -373,24 +399,34 @@ void daemon::run() {
             continue;
         }
         if (signal.ssi_signo == SIGHUP) {
-            (void)reload();
+            (void)reload(reload_kind::silent);
         }
         if (signal.ssi_signo == SIGHUP || signal.ssi_signo == SIGUSR1) {
             events_->reopen();
             text_->reopen();
+            ban_log_->reopen();
             continue;
         }
         break;
     }
+    stop();
+}
+
+void daemon::stop() {
     note("draining");
+    http_.reset(); // Nobody answers from here on.
+    if (files_ != nullptr) {
+        files_->stop();
+    }
     on_each_shard([](relay::shard& shard) { shard.drain(); });
     for (std::thread& thread : threads_) {
         thread.join();
     }
+    bans_->stop(); // While the shards that it answers to are there, and the log that it writes.
     // While the shards that they answer to are there: a worker may be amid a password or a name.
     const auto until = std::chrono::steady_clock::now() + workers_end_max;
     bool all_ended = true;
-    for (auto* pool : {&workers_, &name_workers_, &segment_worker_}) {
+    for (auto* pool : {&workers_, &name_workers_, &file_workers_, &segment_worker_}) {
         const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
             until - std::chrono::steady_clock::now());
         all_ended = (*pool)->stop(std::max(left, std::chrono::milliseconds(0))) && all_ended;
@@ -400,11 +436,14 @@ void daemon::run() {
         // disk, the logs are written here, and the hanging thread must not meet a destructor.
         events_.reset();
         text_.reset();
+        ban_log_.reset();
         admin_.reset();
+        (void)counters_->flush();
         note("stopped, without waiting for a look-up");
         std::fflush(nullptr);
         std::_Exit(0);
     }
+    (void)counters_->flush();
     note("stopped");
 }
 

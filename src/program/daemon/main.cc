@@ -1,6 +1,7 @@
 // ebbgated: the gateway.
 
 #include "program/daemon/daemon.h"
+#include "relay/identities.h"
 #include "runtime/tls/tls.h"
 
 #include <CLI/CLI.hpp>
@@ -24,23 +25,23 @@ int main(int argc, char** argv) {
         fmt::print(stderr, "{}\n", config::to_text(server.error()));
         return 1;
     }
-    auto policy = policy::load(server->policy);
-    if (!policy) {
-        fmt::print(stderr, "{}\n", config::to_text(policy.error()));
-        return 1;
-    }
     tls::initialise();
-    if (!server->tls.certificate.empty()) {
-        const auto usable = tls::context::for_server(server->tls.certificate, server->tls.key);
-        if (!usable) {
-            fmt::print(stderr, "{}: /tls: {}\n", config_file, usable.error().detail);
-            return 1;
-        }
+    // Also before a start, which loads it again under the spool's lock and with what commands
+    // changed: a fault is told before a large spool is read.
+    config::faults faults;
+    if (const auto policy = policy::load(server->policy)) {
+        faults = relay::check_together(*server, **policy);
+    } else {
+        faults = policy.error();
+    }
+    if (!faults.empty()) {
+        fmt::print(stderr, "{}\n", config::to_text(faults));
+        return 1;
     }
     if (check_only) {
         return 0;
     }
-    program::daemon daemon(std::move(*server), std::move(*policy));
+    program::daemon daemon(std::move(*server));
     if (const auto started = daemon.start(); !started) {
         fmt::print(stderr, "ebbgated: {}\n", started.error().detail);
         // Shards that run already cannot be waited for: nothing was acknowledged by them yet.

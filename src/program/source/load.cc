@@ -1,5 +1,7 @@
 #include "program/source/load.h"
 
+#include "crypto/base64.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -305,7 +307,7 @@ load::load(task::reactor& reactor, load_options options, std::shared_ptr<tls::co
         plain += options_.user;
         plain += '\0';
         plain += options_.password;
-        auth_line_ = "AUTH PLAIN " + tls::encode_base64(plain) + "\r\n";
+        auth_line_ = "AUTH PLAIN " + crypto::to_base64(plain) + "\r\n";
     }
     for (std::size_t line = 0; filler_.size() < options_.size_max; ++line) {
         filler_ += fmt::format(

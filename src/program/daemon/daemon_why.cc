@@ -1,0 +1,229 @@
+// `why`: the rule that decides about a sender, an address or a message, and where it stands.
+
+#include "codec/json/writer.h"
+#include "program/daemon/daemon.h"
+#include "relay/message_limits.h"
+
+#include <fmt/format.h>
+
+#include <mutex>
+#include <optional>
+
+namespace ebbgate::program {
+
+namespace {
+
+constexpr std::size_t recipients_shown_max = 20;
+
+std::int64_t seconds_of(limits::time_point at) {
+    return std::chrono::duration_cast<std::chrono::seconds>(at.time_since_epoch()).count();
+}
+
+void write_place(json::writer& out, const policy::rule_place& place) {
+    out.key("rule").begin_object();
+    out.member("file",
+               place.file.empty() ? std::string_view("(by command, or built in)")
+                                  : std::string_view(place.file));
+    out.member("pointer", place.pointer);
+    out.member("text", place.text).end_object();
+}
+
+std::string_view reason_of(policy::sender_refusal refusal) {
+    switch (refusal) {
+    case policy::sender_refusal::none:
+        return "authorised";
+    case policy::sender_refusal::malformed:
+        return "not an address that could be authorised";
+    case policy::sender_refusal::null_sender:
+        return "the null sender is not allowed here";
+    case policy::sender_refusal::tenant:
+        return "not among the tenant's authorized_senders";
+    case policy::sender_refusal::account:
+        return "not among the account's own authorized_senders";
+    }
+    return "";
+}
+
+} // namespace
+
+std::string daemon::why(const admin::request& asked) {
+    const std::string_view subject = asked.text("subject");
+    if (const auto address = config::parse_ip_address(subject)) {
+        return why_address(*address);
+    }
+    if (subject.find('@') != std::string_view::npos) {
+        return why_sender(subject);
+    }
+    if (const auto id = message::from_text(subject)) {
+        return why_message(*id);
+    }
+    return admin::refusal(admin::refusal_reason::usage,
+                          "expected a sender, an IP address or a message's id");
+}
+
+std::string daemon::why_address(const config::ip_address& address) {
+    std::optional<bans::ban> found;
+    bans::strike_count counted;
+    bans::settings settings;
+    std::vector<config::ip_network> by_command;
+    bans_->ask([&](bans::ban_keeper& keeper, std::int64_t now_us) {
+        if (const bans::ban* one = keeper.find(address)) {
+            found = *one;
+        }
+        counted = keeper.strikes_of(address, now_us);
+        settings = keeper.settings_in_force();
+        by_command = keeper.run_time_ignore();
+    });
+    std::string text;
+    json::writer out(text);
+    out.begin_object().member("ok", true).member("address", config::to_text(address));
+    out.member("banned", found.has_value());
+    const std::string& file = policy_->files().front();
+    const policy::rule_place rule{file,
+                                  "/bans/max_retry",
+                                  fmt::format("{} strikes within {}",
+                                              settings.max_retry,
+                                              config::period_text(settings.find_time))};
+    if (found) {
+        out.member("cause", bans::to_text(found->cause));
+        out.key("since").number(found->since_us / 1'000'000);
+        if (found->until_us != bans::never_ends) {
+            out.key("frees").number(found->until_us / 1'000'000);
+        }
+        out.key("times").number(found->count);
+        write_place(out,
+                    found->cause == bans::strike_cause::manual
+                        ? policy::rule_place{"", "", "banned by command"}
+                        : rule);
+    } else {
+        out.key("strikes").number(counted.strikes);
+        if (counted.strikes > 0) {
+            out.key("frees").number(counted.frees_us / 1'000'000);
+            write_place(out, rule);
+        }
+    }
+    const auto listed = [&](const std::vector<config::ip_network>& networks,
+                            std::string_view where) {
+        for (const config::ip_network& one : networks) {
+            if (one.holds(address)) {
+                out.member("white_listed", fmt::format("{} ({})", config::to_text(one), where));
+                return true;
+            }
+        }
+        return false;
+    };
+    (void)(listed(by_command, "by command") || listed(settings.ignore, "/bans/ignore") ||
+           listed(settings.never, "relay_hosts"));
+    if (const policy::tenant* tenant = policy_->tenant_for_address(address)) {
+        out.member("tenant", tenant->name);
+    }
+    out.end_object();
+    return text;
+}
+
+std::string daemon::why_sender(std::string_view sender) {
+    policy::sender_text parsed;
+    const bool valid = parsed.set_address(sender);
+    const policy::tenant* tenant = valid ? policy_->tenant_of_domain(parsed.domain()) : nullptr;
+    std::string text;
+    json::writer out(text);
+    out.begin_object().member("ok", true).member("sender", sender);
+    if (tenant == nullptr) {
+        out.member("allowed", false);
+        out.member("why", valid ? "no tenant has this domain" : "not an address").end_object();
+        return text;
+    }
+    const policy::sender_verdict verdict = policy_->may_send(*tenant, sender);
+    out.member("tenant", tenant->name).member("allowed", verdict.allowed);
+    out.member("why", reason_of(verdict.refusal));
+    write_place(out,
+                verdict.rule == policy::no_index ? policy_->place_of(*tenant)
+                                                 : policy_->place_of_sender(verdict.rule));
+    out.key("limits").begin_array();
+    const std::string subject = relay::sender_subject(sender);
+    for (std::size_t index = 0; index < policy::rate_rules; ++index) {
+        const auto rule = static_cast<policy::rate_rule>(index);
+        const std::string_view counted = relay::subject_of(rule, *tenant, nullptr, subject);
+        if (counted.empty()) {
+            continue;
+        }
+        const limits::rule asked{policy::name_of(rule),
+                                 policy::counts_recipients(rule) ? limits::unit::recipients
+                                                                 : limits::unit::messages,
+                                 tenant->limits.rate_of(rule)};
+        const limits::standing now = limiter_->read(asked, counted, limit_clock_.now());
+        if (now.rate.is_unlimited()) {
+            continue;
+        }
+        out.begin_object().member("limit", asked.name).member("subject", counted);
+        out.member("rate", config::to_text(now.rate)).key("used").number(now.used);
+        out.member("used_up", now.used >= now.rate.count);
+        if (now.ends) {
+            out.key("frees").number(seconds_of(*now.ends));
+        }
+        if (now.raised_until) {
+            out.member("by_command", true);
+        } else {
+            write_place(
+                out,
+                policy_->place_of_limit(*tenant, nullptr, static_cast<policy::limit_key>(index)));
+        }
+        out.end_object();
+    }
+    out.end_array().end_object();
+    return text;
+}
+
+std::string daemon::why_message(std::uint64_t id) {
+    struct found_message {
+        message::envelope envelope;
+        schedule::recipient_set outstanding;
+    };
+
+    std::optional<found_message> found;
+    std::mutex lock;
+    on_each_shard([&](relay::shard& shard) {
+        if (const relay::queued_message* one = shard.queue().find(id)) {
+            const std::lock_guard hold(lock);
+            found.emplace(one->envelope, one->outstanding);
+        }
+    });
+    if (!found) {
+        return admin::refusal(admin::refusal_reason::not_found,
+                              "no message with this id waits here; events.jsonl tells of those "
+                              "that have ended");
+    }
+    std::string text;
+    json::writer out(text);
+    out.begin_object().member("ok", true).member("id", message::to_text(id));
+    out.member("sender", found->envelope.sender).member("tenant", found->envelope.tenant);
+    out.member("account", found->envelope.account);
+    out.key("received").number(found->envelope.received_unix_ms / 1000);
+    out.key("recipients").begin_array();
+    std::size_t shown = 0;
+    for (std::uint32_t index = 0; index < found->envelope.recipients.size(); ++index) {
+        if (!found->outstanding.contains(index) || shown++ >= recipients_shown_max) {
+            continue;
+        }
+        const std::string& address = found->envelope.recipients[index].address;
+        out.begin_object().member("recipient", address);
+        const policy::route* route = policy_->route_for(address.substr(address.rfind('@') + 1));
+        if (route == nullptr) {
+            out.member("why", "held: no route matches").end_object();
+            continue;
+        }
+        out.member("why",
+                   route->relay == policy::relay_kind::hold
+                       ? std::string_view("held by its route until it is released")
+                       : std::string_view("waits for delivery"));
+        write_place(out,
+                    {policy_->files().front(),
+                     fmt::format("/routes/{}", route - policy_->routes().data()),
+                     route->match});
+        out.end_object();
+    }
+    out.end_array().end_object();
+    return text;
+}
+
+} // namespace ebbgate::program
