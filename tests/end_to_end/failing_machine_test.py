@@ -149,7 +149,8 @@ class Disk(Attacked):
         port = hop.port
         hop.close()
         gateway = self.gateway(next_hop=port, shards=1, server={
-            "data_dir": str(folder), "limits": WIDE, "spool": {"segment_size": "4MiB", "free_min": "8MiB"}})
+            "data_dir": str(folder), "limits": {**WIDE, "counters": 4096},
+            "spool": {"segment_size": "4MiB", "free_min": "8MiB"}})
         for number in range(3):
             self.submit(gateway, "b@far.test", body=f"Subject: {number}\r\n\r\n" + ("v" * 70 + "\r\n") * 3000)
         filler = folder / "filler"
@@ -190,7 +191,8 @@ class Disk(Attacked):
     def test_a_spool_on_tmpfs_works_or_says_why(self):
         folder = self.disk("tmpfs", 120)
         sink = self.sink()
-        gateway = Gateway(next_hop=sink.port, server={"data_dir": str(folder), "spool": {"segment_size": "4MiB", "free_min": "1MiB"}})
+        gateway = Gateway(next_hop=sink.port, server={
+            "data_dir": str(folder), "limits": {"counters": 4096}, "spool": {"segment_size": "4MiB", "free_min": "1MiB"}})
         self.addCleanup(gateway.close)
         self.addCleanup(lambda: self.check(gateway))
         gateway.start()
@@ -264,8 +266,9 @@ class LongLived(Attacked):
         gateway = self.gateway(shards=1, server={"spool": {"segment_size": "4MiB", "free_min": "1MiB"}}, policy={"routes": [
             {"match": "hold.test", "relay": "hold"}, {"match": "later.test", "relay": f"127.0.0.1:{waiting.port}"},
             {"match": "*", "relay": f"127.0.0.1:{sink.port}"}]})
-        small = "Subject: small\r\n\r\n" + "".join(f"{number}\r\n" for number in range(20_000))
-        large = "Subject: large\r\n\r\n" + "".join(f"{number} {'l' * 50}\r\n" for number in range(40_000))
+        head = "\r\nDate: Wed, 25 Nov 2026 02:00:00 +0000\r\nMessage-ID: <1@acme.test>\r\n\r\n"
+        small = "Subject: small" + head + "".join(f"{number}\r\n" for number in range(20_000))
+        large = "Subject: large" + head + "".join(f"{number} {'l' * 50}\r\n" for number in range(40_000))
         self.submit(gateway, "b@hold.test", body=small)
         self.submit(gateway, "b@hold.test", body=large)
         self.submit(gateway, "b@later.test", body=small)

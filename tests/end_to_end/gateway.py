@@ -18,6 +18,9 @@ CTL = os.environ["EBBGATE_CTL"]
 SOURCE = os.environ["EBBGATE_SOURCE"]
 SINK = os.environ["EBBGATE_SINK"]
 PASSWORD = "correct horse"
+# A tenant whose senders are those of these tests, with bodies that have no header at all.
+OPEN = {"domains": ["acme.test", "source.test"], "authorized_senders": ["@acme.test", "@source.test"],
+        "null_sender": True, "check_header_from": False}
 
 
 def password_hash():
@@ -26,8 +29,8 @@ def password_hash():
 
 
 class Sink:
-    def __init__(self, *options, port=0, host="127.0.0.1"):
-        self.process = subprocess.Popen([SINK, "--listen", f"{host}:{port}", "--seconds", "300", *options],
+    def __init__(self, *options, port=0, host="127.0.0.1", seconds=300):
+        self.process = subprocess.Popen([SINK, "--listen", f"{host}:{port}", "--seconds", str(seconds), *options],
                                         stdout=subprocess.PIPE, text=True)
         line = self.process.stdout.readline().split()
         assert line[0] == "listening", line
@@ -60,7 +63,7 @@ class Gateway:
         self.policy = {
             "routes": [{"match": "hold.test", "relay": "hold"}, {"match": "void.test", "relay": "discard"}],
             "delivery": {"retry": {"first": "1s", "factor": 1, "max": "1s", "max_age": "1d"}},
-            "tenants": [{"name": "acme", "relay_hosts": ["127.0.0.0/8"],
+            "tenants": [{"name": "acme", **OPEN, "relay_hosts": ["127.0.0.0/8"],
                          "accounts": [{"login": "mailer@acme.test", "password": password_hash()}]}],
         }
         if next_hop:

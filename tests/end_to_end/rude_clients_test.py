@@ -15,7 +15,7 @@ import unittest
 import warnings
 
 from attacked import BODY, FULL, SANITIZED, WIDE, Attacked, connect_many, cpu_seconds, private_bytes, reset, trusting
-from gateway import Client
+from gateway import OPEN, Client
 
 CONVERSATION = (b"EHLO x.test\r\n", b"NOOP\r\n", b"MAIL FROM:<a@acme.test>\r\n", b"RCPT TO:<b@hold.test>\r\n", b"DATA\r\n",
                 b"Subject: x\r\n\r\nbody\r\n.\r\n", b"MAIL FROM:<a@acme.test> BODY=8BITMIME\r\n",
@@ -220,7 +220,7 @@ class RudeClients(Attacked):
             self.assertRegex(replies[-1], "^554 5.5.1")
 
     def test_stuffed_dots_are_no_part_of_the_size(self):
-        gateway = self.gateway(policy={"tenants": [{"name": "acme", "relay_hosts": ["127.0.0.0/8"],
+        gateway = self.gateway(policy={"tenants": [{"name": "acme", **OPEN, "relay_hosts": ["127.0.0.0/8"],
                                                     "limits": {"upload_size": "1MB", "message_size": "1200"}}]})
         client = Client(gateway.ports["smtp"])
         client.say("EHLO x.test")
@@ -231,7 +231,7 @@ class RudeClients(Attacked):
         client.socket.close()
 
     def test_each_refusal_has_a_line_that_says_why(self):
-        gateway = self.gateway(policy={"tenants": [{"name": "acme", "relay_hosts": ["127.0.0.0/8"],
+        gateway = self.gateway(policy={"tenants": [{"name": "acme", **OPEN, "relay_hosts": ["127.0.0.0/8"],
                                                     "limits": {"upload_size": "2000", "message_size": "1200"}}]})
         begin = ("EHLO x.test", "MAIL FROM:<a@acme.test>", "RCPT TO:<b@void.test>", "DATA")
         for end in ("bare\n.\r\n", "y" * 900 + "\r\n" + "y" * 500 + "\r\n.", ("z" * 900 + "\r\n") * 4 + "."):
@@ -296,7 +296,7 @@ class RudeClients(Attacked):
         client.socket.close()
 
     def test_resets_inside_large_messages(self):
-        big = {"tenants": [{"name": "acme", "relay_hosts": ["127.0.0.0/8"],
+        big = {"tenants": [{"name": "acme", **OPEN, "relay_hosts": ["127.0.0.0/8"],
                             "limits": {"upload_size": "20MB", "message_size": "20MB"}}]}
         gateway = self.gateway(policy=big, server={"limits": WIDE})
         block = (b"x" * 70 + b"\r\n") * 1000
