@@ -55,15 +55,26 @@ public:
         owe();
     }
 
-    void authentication_in_clear() override { EBBGATE_ASSERT(false); } // TLS is on.
+    void strike(ebbgate::session::strike_cause cause) override {
+        EBBGATE_ASSERT(cause !=
+                       ebbgate::session::strike_cause::insecure_authentication); // TLS is on.
+        record += "(strike)";
+        ++strikes_;
+        strike_owed_ = true;
+        owe();
+    }
 
     std::optional<smtp::reply> check_client() override { return std::nullopt; }
 
     bool may_relay() override { return true; }
 
-    std::optional<smtp::reply> check_sender(const smtp::path& sender,
-                                            const smtp::mail_parameters& /*given*/) override {
-        return refuse_when(sender.local.starts_with("x"));
+    std::optional<ebbgate::session::sender_refusal>
+    check_sender(const smtp::path& sender, const smtp::mail_parameters& /*given*/) override {
+        if (sender.local.starts_with("z")) {
+            return ebbgate::session::sender_refusal{smtp::reply(553, {5, 7, 1}, "no"), true};
+        }
+        const auto refused = refuse_when(sender.local.starts_with("x"));
+        return refused ? std::optional(ebbgate::session::sender_refusal{*refused}) : std::nullopt;
     }
 
     std::optional<smtp::reply> check_recipient(const message::envelope& /*envelope*/,
@@ -103,9 +114,15 @@ public:
 
     void answer() {
         answer_owed = false;
-        if (owner->authenticating()) {
+        if (strike_owed_) {
+            strike_owed_ = false;
+            owner->strike_settled(strikes_ >= 5);
+        } else if (owner->authenticating()) {
             using enum ebbgate::session::authentication_result;
             owner->authentication_finished(good_login_ ? accepted : rejected);
+        } else if (body_.starts_with("z")) {
+            owner->message_refused(smtp::reply(553, {5, 7, 1}, "no"),
+                                   ebbgate::session::strike_cause::sender);
         } else {
             owner->message_finished(smtp::reply::queued("ID"));
         }
@@ -137,6 +154,8 @@ private:
     bool closed_ = false;
     bool begun_ = false;
     bool good_login_ = false;
+    bool strike_owed_ = false;
+    int strikes_ = 0;
     std::string body_;
 };
 
@@ -159,7 +178,7 @@ std::string converse(byte_view input, std::size_t chunk_bytes_max, bool answer_a
             const std::size_t taken = session.feed(chunk);
             EBBGATE_ASSERT(taken == chunk.size() || handler.answer_owed);
             chunk.remove_prefix(taken);
-            if (handler.answer_owed) {
+            while (handler.answer_owed) {
                 handler.answer();
             }
         }
