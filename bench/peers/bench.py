@@ -52,6 +52,8 @@ def make_peer(bench):
                 "routes": [{"match": "*", "relay": "hold" if "hold" in mode else f"127.0.0.1:{SINK_PORT}"}],
                 "delivery": {"connections_per_destination": int(os.environ.get("EBBGATE_OUT", "20"))},
                 "tenants": [{"name": "bench", "accounts": [{"login": "load", "password": hashed.stdout.strip()}],
+                             "domains": ["from.test", "relay.test"],
+                             "authorized_senders": ["@from.test", "@relay.test"],
                              "relay_hosts": [] if "auth" in mode else ["127.0.0.0/8"]}],
             }
             for name, value in (("ebbgate.json", config), ("policy.json", policy)):
