@@ -124,6 +124,7 @@ def write_config(sink_address, password, socket_path):
         "routes": [{"match": "*", "relay": sink_address, "tls": "opportunistic"}],
         "tenants": [{
             "name": "acme", "company": "Acme",
+            "domains": ["acme.test"], "authorized_senders": ["@acme.test"],
             "accounts": [{"login": LOGIN, "password": openssl("passwd", "-6", "-stdin", text=password + "\n")}],
         }],
     }
