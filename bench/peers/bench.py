@@ -56,6 +56,11 @@ def make_peer(bench):
                              "authorized_senders": ["@from.test", "@relay.test"],
                              "relay_hosts": [] if "auth" in mode else ["127.0.0.0/8"]}],
             }
+            if "dkim" in mode:
+                key = self.root + "/dkim.key"
+                shutil.copy(keys + "/dkim.key", key)
+                os.chmod(key, 0o600)
+                policy["tenants"][0]["dkim"] = [{"domain": "from.test", "selector": "s1", "key": key}]
             for name, value in (("ebbgate.json", config), ("policy.json", policy)):
                 bench.wr(f"{self.root}/{name}", json.dumps(value))
             self.spawn([str(BUILD / "src/program/daemon/ebbgated"), "--config", self.root + "/ebbgate.json"])

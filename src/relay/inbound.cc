@@ -248,6 +248,7 @@ void inbound_connection::over() {
     context_.reactor.timers().clear(deadline_);
     --context_.counters.connections_open;
     leave_tenant();
+    expect_signature(false);
     if (login_ != nullptr) {
         login_->connection = nullptr;
         login_->abandoned.store(true, std::memory_order_relaxed);
@@ -439,6 +440,7 @@ void inbound_connection::store(byte_view wire) {
 }
 
 void inbound_connection::abort_message() {
+    expect_signature(false);
     chain_.reset();
     if (draft* dropped = std::exchange(draft_, nullptr); dropped != nullptr) {
         dropped->abandon();

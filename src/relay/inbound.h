@@ -166,6 +166,7 @@ private:
     choose_signers(const std::vector<mail::mailbox>& authors);
     void note_authors(const mail::author_refusal& refusal);
     void forget_policy();
+    void expect_signature(bool expected);
     void note_refused_connection(const smtp::reply& reply, std::string_view rule);
     void over();
     [[nodiscard]] std::string received_header(const message::envelope& envelope) const;
@@ -198,6 +199,7 @@ private:
     std::shared_ptr<const signing_keys> keys_;
     std::span<const dkim::signer> signers_; // In keys_.
     std::optional<session::sender_refusal> header_refusal_;
+    bool signature_expected_ = false;
     bool refused_unsigned_ = false; // By header_refusal_.
     std::string sender_;            // Of the last MAIL: for the log.
     std::string rule_;              // Behind the refusal that comes next: for the log.

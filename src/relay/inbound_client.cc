@@ -70,6 +70,7 @@ void inbound_connection::policy_changed() {
 }
 
 void inbound_connection::forget_policy() {
+    expect_signature(false);
     limits_.reset();
     tenant_ = nullptr;
     account_ = nullptr;

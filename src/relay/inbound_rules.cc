@@ -71,6 +71,7 @@ inbound_connection::check_sender(const smtp::path& sender, const smtp::mail_para
     }
     limits_ = message_limits::make(
         context_.limiter, context_.limit_clock, policy_, *tenant_, account_, sender.text);
+    expect_signature(!tenant_->dkim.empty());
     return std::nullopt;
 }
 
@@ -157,7 +158,18 @@ std::expected<void, smtp::reply> inbound_connection::begin_message(message::enve
     return {};
 }
 
+// Others wait for it a moment, to be signed together.
+void inbound_connection::expect_signature(bool expected) {
+    if (expected && !signature_expected_) {
+        context_.signing.expect();
+    } else if (!expected && signature_expected_) {
+        context_.signing.arrived();
+    }
+    signature_expected_ = expected;
+}
+
 void inbound_connection::end_message() {
+    expect_signature(false);
     chain_->finish();
     if (refuse_message()) {
         return;

@@ -213,10 +213,12 @@ void journal::linked(std::int64_t unix_us,
                      const blob::link& link) {
     const std::string id = message::to_text(envelope.id);
     const std::string url = link.url + link.file_name();
-    text_.append_text(text_lines_,
-                      unix_us,
-                      "filelink",
-                      fmt::format("{}: url={}, size={}, file={}", id, url, link.bytes, link.name)); // Theirs last.
+    text_.append_text(
+        text_lines_,
+        unix_us,
+        "filelink",
+        fmt::format(
+            "{}: url={}, size={}, file={}", id, url, link.bytes, link.name)); // Theirs last.
     outcome::event event;
     event.type = outcome::event_type::filelink;
     event.id = id;

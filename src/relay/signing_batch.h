@@ -1,12 +1,11 @@
-// Signs the messages that a shard finished within one turn of its loop, together: eight RSA
-// signatures cost little more than one where the CPU has the vectors for it.
+// Signs the messages of a shard together: eight RSA signatures cost little more than one where the
+// CPU has the vectors for it. So a message waits a moment while others are coming in.
 //
-// Input   Messages with what is to be signed.
-// Output  Their signatures, before the next turn. One that failed has none.
-// Owner   The shard. A request is its owner's and stays where it is until it was signed or taken
-//         back.
-// Bounds  What a shard's connections can finish in a turn. The time of eight, about a millisecond,
-//         for each eight.
+// Input   How many messages are on their way; those that are there, with what is to be signed.
+// Output  Their signatures, in a later turn: when there are eight, when no other is to be expected,
+//         or wait_ms_max after the first. One that failed has none.
+// Owner   The shard. A request is its owner's and stays where it is until it was signed.
+// Bounds  The time of eight, about a millisecond, for each eight. Without the vectors nobody waits.
 
 #pragma once
 
@@ -14,6 +13,8 @@
 
 #include "runtime/task/reactor.h"
 
+#include <array>
+#include <cstdint>
 #include <vector>
 
 namespace ebbgate::relay {
@@ -25,18 +26,39 @@ struct signing_request {
 
 class signing_batch {
 public:
-    explicit signing_batch(task::reactor& reactor) : reactor_(reactor) {}
+    static constexpr std::uint64_t wait_ms_max = 3;
 
+    explicit signing_batch(task::reactor& reactor, std::uint64_t wait_ms = wait_ms_max);
+    ~signing_batch();
     signing_batch(const signing_batch&) = delete;
     signing_batch& operator=(const signing_batch&) = delete;
+
+    // A message comes in that will be added, or be given up.
+    void expect() noexcept { ++expected_; }
+
+    // It was, either way.
+    void arrived();
 
     void add(signing_request& request);
 
 private:
-    void run();
+    struct deadline : task::timer {
+        signing_batch* owner = nullptr;
+    };
+
+    [[nodiscard]] bool more_to_come() const noexcept;
+    void wait();
+    void run_soon();
+    void run(bool all);
 
     task::reactor& reactor_;
+    std::uint64_t wait_ms_;
     std::vector<signing_request*> waiting_;
+    std::size_t waiting_signatures_ = 0;
+    std::size_t expected_ = 0;
+    std::array<std::uint64_t, dkim::batch_max> added_ms_{}; // The last ones, in turns.
+    std::size_t added_ = 0;
+    deadline deadline_;
     bool posted_ = false;
 };
 
