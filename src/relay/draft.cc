@@ -364,6 +364,14 @@ void draft::commit() {
 void draft::settle(spool::append_status status, const spool::location& where) {
     with_writer_ = false;
     if (status != spool::append_status::durable) {
+        if (status == spool::append_status::failed) {
+            // The message may be on the disk for all that, and come back after a restart: its links
+            // stay until they expire.
+            std::erase_if(files_, [](const auto& file) {
+                return file->now() == staged_file::state::durable;
+            });
+            count_files();
+        }
         const bool full = status == spool::append_status::no_space;
         const bool large = status == spool::append_status::too_large;
         fail_with(full    ? smtp::reply(smtp::reply_table::storage_full)

@@ -77,7 +77,7 @@ void cid_finder::push(byte_view html) {
         if (end <= id_bytes_max) {
             add(id.substr(0, end));
         } else {
-            too_many_ = true;
+            any_ = true;
         }
         html.remove_prefix(scheme.size());
     }
@@ -91,8 +91,9 @@ void cid_finder::finish() {
 }
 
 void cid_finder::add(byte_view id) {
-    if (ids_.size() >= ids_max) {
-        too_many_ = true;
+    // A character reference of HTML stands for something that we do not look up.
+    if (ids_.size() >= ids_max || id.find('&') != byte_view::npos) {
+        any_ = true;
         return;
     }
     ids_.insert(percent_decoded(id));
@@ -103,7 +104,7 @@ bool cid_finder::refers_to(byte_view content_id) const {
     if (content_id.starts_with('<') && content_id.ends_with('>')) {
         content_id = content_id.substr(1, content_id.size() - 2);
     }
-    return too_many_ || ids_.contains(content_id);
+    return any_ || ids_.contains(content_id);
 }
 
 } // namespace ebbgate::content

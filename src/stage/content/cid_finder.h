@@ -5,7 +5,8 @@
 // Output  Whether a Content-ID was referred to so far.
 // Owner   One a message.
 // Fails   Never.
-// Bounds  ids_max of id_bytes_max each; beyond them all parts count as shown.
+// Bounds  ids_max of id_bytes_max each; beyond them, or when one has a "&", all parts count as
+//         shown.
 // Specs   RFC 2392.
 
 #pragma once
@@ -34,7 +35,7 @@ private:
 
     std::set<std::string, std::less<>> ids_;
     std::string held_; // "cid:" and what is behind it, or the beginning of that.
-    bool too_many_ = false;
+    bool any_ = false; // Every part counts as shown.
 };
 
 } // namespace ebbgate::content

@@ -98,7 +98,7 @@ void filelink_rewriter::header(const mime::part& it, const mime::part_header& /*
     related_.resize(it.depth);
     related_.push_back(it.content.is("multipart", "related"));
     decoder_.reset();
-    is_html_ = false;
+    is_html_ = it.kind == mime::part_kind::leaf && it.content.is("text", "html");
     if (untouched_depth_ == no_depth && is_untouched_whole(it.content)) {
         untouched_depth_ = it.depth;
     }
@@ -107,8 +107,7 @@ void filelink_rewriter::header(const mime::part& it, const mime::part_header& /*
         limit_bytes_ = limit_of_next();
         decoder_.emplace(it.content.encoding);
         sink_.begin_file();
-    } else if (it.kind == mime::part_kind::leaf && it.content.is("text", "html")) {
-        is_html_ = true;
+    } else if (is_html_) {
         decoder_.emplace(it.content.encoding);
     }
 }
@@ -182,6 +181,8 @@ void filelink_rewriter::bytes(const mime::part& it,
 void filelink_rewriter::take_content() {
     if (is_html_) {
         shown_.push(decoded_);
+    }
+    if (state_ == state::passing) {
         return;
     }
     sink_.add_to_file(decoded_);
@@ -214,12 +215,11 @@ void filelink_rewriter::body_end(const mime::part& it, std::uint64_t /*at*/) {
     decoder_.reset();
     if (is_html_) {
         shown_.finish();
-        is_html_ = false;
-        return;
     }
-    if (std::exchange(state_, state::passing) == state::cutting) {
+    const state before = std::exchange(state_, state::passing);
+    if (before == state::cutting) {
         put_link(it.depth == 0);
-    } else {
+    } else if (before == state::candidate) {
         staying_bytes_ += file_.bytes;
         sink_.drop_file();
     }

@@ -184,6 +184,12 @@ result<void> catalogue::flush() {
     return settle();
 }
 
+void catalogue::flush_if_free() {
+    if (const std::unique_lock locked(lock_, std::try_to_lock); locked) {
+        (void)settle();
+    }
+}
+
 result<void> catalogue::settle() {
     {
         const std::scoped_lock queue_locked(queue_lock_);

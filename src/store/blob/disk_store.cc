@@ -75,7 +75,7 @@ result<void> disk_store::publish(int fd, const link& wanted) {
     }
     if (is_full) {
         // What cannot be written now stays queued: the link is there, whatever becomes of this.
-        (void)catalogue_->flush();
+        catalogue_->flush_if_free();
     }
     return {};
 }

@@ -22,7 +22,7 @@ namespace ebbgate::blob {
 inline constexpr std::int64_t record_version = 1;
 inline constexpr std::size_t tenant_bytes_max = 64;
 inline constexpr std::size_t url_bytes_max = 1024;
-inline constexpr std::size_t sender_bytes_max = 320;       // RFC 5321 4.5.3.1, and some.
+inline constexpr std::size_t sender_bytes_max = 320; // RFC 5321 4.5.3.1, and some.
 inline constexpr std::size_t message_id_bytes_max = 128;
 // All texts with every byte as a \u escape of six, and what stands between them.
 inline constexpr std::size_t record_bytes_max = 24 * kib;

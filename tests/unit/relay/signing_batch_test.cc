@@ -47,7 +47,7 @@ protected:
         }
     }
 
-    void turn(std::uint64_t wait_ms = 0) { reactor_->run_once(wait_ms); }
+    void turn(std::uint64_t sleep_ms = 0) { reactor_->run_once(sleep_ms); }
 
     // Until nothing waits any more, or the time is over.
     std::uint64_t turn_until_all_are_signed() {

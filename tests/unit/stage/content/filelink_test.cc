@@ -240,6 +240,10 @@ TEST(Filelink, NeverTouchesWhatIsShownInsideSignedOrEncrypted) {
         EXPECT_TRUE(done.links.empty()) << wire.substr(0, 400);
         EXPECT_EQ(done.left, wire);
     }
+    const std::string named_html = part("Content-Type: text/html; name=body.html\r\n", "cid:n");
+    EXPECT_TRUE(
+        passed(message(named_html + part(pdf_fields("a.pdf") + "Content-ID: <n>\r\n", body)), with)
+            .links.empty());
     // As every mail program of one maker marks its attachments: an id that nothing refers to.
     const run other =
         passed(message(html + part(pdf_fields("a.pdf") + "Content-ID: <f_1>\r\n", body)), with);
@@ -307,6 +311,13 @@ TEST(CidFinder, FindsIdsForEveryCut) {
         EXPECT_TRUE(finder.refers_to("three")) << piece;
         EXPECT_FALSE(finder.refers_to("<four>")) << piece;
     }
+}
+
+TEST(CidFinder, ACharacterReferenceMakesEveryPartShown) {
+    cid_finder finder;
+    finder.push("<img src=\"cid:a&#64;b\">");
+    finder.finish();
+    EXPECT_TRUE(finder.refers_to("<a@b>"));
 }
 
 TEST(CidFinder, AnIdBeyondItsBoundMakesEveryPartShown) {
