@@ -1,6 +1,6 @@
-# For tools/setup and tools/fetch_peers, which source it: apt calls that read one release of the
-# distribution, whichever release this machine runs, and change nothing of the machine. Expects
-# $deps and die().
+# For tools/setup, tools/fetch_peers and tools/fetch_corpora, which source it: apt calls that read one
+# release of the distribution, whichever release this machine runs, and change nothing of the machine.
+# Expects $deps and die().
 suite=trixie
 apt_options=()
 
@@ -42,4 +42,16 @@ read_lists() {
         die "the keys of $suite are missing: apt-get install --only-upgrade debian-archive-keyring"
     fi
     die "cannot read the packages of $suite (above): is this machine offline?"
+}
+
+# fetch_source PACKAGE PATTERN: downloads the file of the source package that matches, checked against
+# the signed list, and prints where it is.
+fetch_source() {
+    local uri file hash
+    read -r uri file _ hash < <(apt-get "${apt_options[@]}" source --print-uris --only-source "$1" 2>/dev/null |
+        grep -E "^'[^']*' $2 ") || return 1
+    uri=${uri#\'} uri=${uri%\'}
+    /usr/lib/apt/apt-helper "${apt_options[@]}" download-file "$uri" "$deps/src/$file" "$hash" \
+        >"$deps/apt/fetch.log" 2>&1 || return 1
+    printf '%s\n' "$deps/src/$file"
 }

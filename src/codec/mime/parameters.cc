@@ -43,6 +43,9 @@ private:
     void skip_blanks_and_comments() noexcept;
     [[nodiscard]] byte_view take_until(byte_view ends) noexcept;
     [[nodiscard]] byte_view rest_of_parameter() const noexcept;
+    [[nodiscard]] byte_view rest_with_quotes() const noexcept;
+    [[nodiscard]] std::string kept_of(byte_view reading);
+    void add_reading_with_quotes(byte_view rest, byte_view usual, parameter& into);
     void take_head();
     void take_parameter();
     void take_quoted(parameter& into);
@@ -102,6 +105,37 @@ byte_view reader::rest_of_parameter() const noexcept {
     return rest.substr(0, rest.find(';'));
 }
 
+// A ';' between two '"' does not end it, wherever they stand. As much as may be kept, and one more.
+byte_view reader::rest_with_quotes() const noexcept {
+    const byte_view rest = text_.substr(at_, malformed_bytes_max + 1);
+    bool quoted = false;
+    std::size_t end = 0;
+    for (; end < rest.size() && (quoted || rest[end] != ';'); ++end) {
+        if (rest.substr(end).starts_with("\\\"")) {
+            ++end;
+        } else if (rest[end] == '"') {
+            quoted = !quoted;
+        }
+    }
+    return rest.substr(0, end);
+}
+
+std::string reader::kept_of(byte_view reading) {
+    if (reading.size() > malformed_bytes_max) {
+        out_.unclear.add(ambiguity::too_many_parameters); // What is cut off may be ".exe".
+    }
+    return std::string(reading.substr(0, malformed_bytes_max));
+}
+
+// Python's email package takes rest_with_quotes() for the value, where `usual` ends at the first
+// ';': a".pdf;b".exe
+void reader::add_reading_with_quotes(byte_view rest, byte_view usual, parameter& into) {
+    if (rest.contains(';') || (rest.size() > malformed_bytes_max && usual.contains('"'))) {
+        out_.unclear.add(ambiguity::malformed_parameter);
+        into.others.push_back(kept_of(trimmed(rest)));
+    }
+}
+
 void reader::take_head() {
     skip_blanks_and_comments();
     out_.head = lowered(take_until("; \t\r\n("));
@@ -137,7 +171,7 @@ void reader::take_parameter() {
         return;
     }
     ++at_;
-    const byte_view whole = trimmed(rest_of_parameter()).substr(0, malformed_bytes_max);
+    const byte_view whole = trimmed(rest_of_parameter());
     skip_blanks_and_comments();
     if (looking_at('"')) {
         take_quoted(taken);
@@ -145,13 +179,15 @@ void reader::take_parameter() {
         take_unquoted(taken);
         // A reader without comments: the part of the comment's text that a ';' ended.
         if (whole != taken.value && !whole.empty()) {
-            taken.others.emplace_back(whole);
+            taken.others.push_back(kept_of(whole));
         }
     }
     out_.parameters.push_back(std::move(taken));
 }
 
 void reader::take_quoted(parameter& into) {
+    const byte_view usual = rest_of_parameter();
+    const byte_view with_quotes = rest_with_quotes();
     std::string kept; // With the backslashes that quote nothing: "C:\x".
     bool ended = false;
     for (++at_; !at_end() && !ended; ++at_) {
@@ -178,15 +214,16 @@ void reader::take_quoted(parameter& into) {
         out_.unclear.add(ambiguity::malformed_parameter);
         into.others.emplace_back(into.value.substr(0, into.value.find(';')));
     }
-    const byte_view behind = trimmed(rest_of_parameter()).substr(0, malformed_bytes_max);
+    const byte_view behind = trimmed(rest_of_parameter());
     skip_blanks_and_comments();
     if (!at_end() && !looking_at(';')) {
         // name="a.pdf".exe, or a parameter without ';'.
         out_.unclear.add(ambiguity::malformed_parameter);
         std::string joined = into.value;
-        joined += behind;
+        joined += kept_of(behind);
         std::erase(joined, '"');
         into.others.push_back(std::move(joined));
+        add_reading_with_quotes(with_quotes, usual, into);
         if (!text_.substr(at_, text_.find(';', at_) - at_).contains('=')) {
             at_ += rest_of_parameter().size();
         }
@@ -194,7 +231,8 @@ void reader::take_quoted(parameter& into) {
 }
 
 void reader::take_unquoted(parameter& into) {
-    const byte_view whole = trimmed(rest_of_parameter()).substr(0, malformed_bytes_max);
+    const byte_view whole = trimmed(rest_of_parameter());
+    const byte_view with_quotes = rest_with_quotes();
     const std::size_t begin = at_;
     into.value = take_until("; \t\r\n(");
     const bool comment_within = looking_at('(');
@@ -203,11 +241,13 @@ void reader::take_unquoted(parameter& into) {
         if (comment_within) {
             out_.unclear.add(ambiguity::malformed_parameter); // "a(.exe)"
         }
+        add_reading_with_quotes(with_quotes, whole, into);
         return;
     }
     // "my file.pdf" without quotes: most readers take all of it.
     out_.unclear.add(ambiguity::malformed_parameter);
-    into.others.push_back(std::exchange(into.value, std::string(whole)));
+    into.others.push_back(std::exchange(into.value, kept_of(whole)));
+    add_reading_with_quotes(with_quotes, whole, into);
     const bool another = whole.substr(std::min(at_ - begin, whole.size())).contains('=');
     if (!another) {
         at_ = begin;

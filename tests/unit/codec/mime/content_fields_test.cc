@@ -56,6 +56,18 @@ const std::vector<name_case>& name_cases() {
         {"attachment; filename=\"a.pdf\" name=\"b.exe\"",
          {"a.pdf", "a.pdfname=b.exe", "b.exe"},
          {malformed_parameter}},
+        {"attachment; filename=a\"b.pdf;c\".exe",
+         {"a\"b.pdf", "a\"b.pdf;c\".exe"},
+         {malformed_parameter}},
+        {"attachment; filename=a b\"c.pdf;d\".exe; x=y",
+         {"a b\"c.pdf", "a", "a b\"c.pdf;d\".exe"},
+         {malformed_parameter}},
+        {"attachment; filename=\"a.pdf\"b\";c\".exe",
+         {"a.pdf", "a.pdfb", "\"a.pdf\"b\";c\".exe"},
+         {malformed_parameter}},
+        {"attachment; filename=a\"b.pdf; x=y",
+         {"a\"b.pdf", "a\"b.pdf; x=y"},
+         {malformed_parameter}},
         {"attachment filename=a.exe", {"a.exe"}, {malformed_field}},
         {"attachment; filename *=utf-8''a.exe", {}, {malformed_field, malformed_parameter}},
         {"attachment; filename: a.exe", {}, {malformed_field, malformed_parameter}},
@@ -191,8 +203,28 @@ TEST(ContentFields, BoundsParametersAndNames) {
     EXPECT_TRUE(found.unclear.has(too_many_parameters));
 }
 
+TEST(ContentFields, SaysThatAReadingOfANameIsTooLong) {
+    const std::string long_text(2'000, 'x');
+    for (const std::string& value : {"a " + long_text + ".exe",
+                                     "\"a.pdf\"" + long_text + ".exe",
+                                     "a\"" + long_text + ";b\".exe",
+                                     "a(" + long_text + ").exe"}) {
+        EXPECT_TRUE(read("Content-Disposition: attachment; filename=" + value + "\r\n")
+                        .unclear.has(too_many_parameters))
+            << value.substr(0, 10);
+    }
+    for (const std::string& value : {long_text + ".exe", '"' + long_text + " x.exe\""}) {
+        const content_fields found =
+            read("Content-Disposition: attachment; filename=" + value + "\r\n");
+        EXPECT_EQ(found.names.size(), 1);
+        EXPECT_TRUE(found.names.front().ends_with(".exe"));
+        EXPECT_TRUE(found.unclear.empty());
+    }
+}
+
 TEST(ContentFields, TakesTimeLinearInTheHeader) {
-    for (const byte_view piece : {"=?", "=?a?b?", "(", "\"", ";", "=", "filename*0=", "\\", "'"}) {
+    for (const byte_view piece :
+         {"=?", "=?a?b?", "(", "\"", ";", "=", "filename*0=", "\\", "'", "a=b\";"}) {
         std::string value = "Content-Disposition: a; filename=\"";
         while (value.size() < 60'000) {
             value += piece;
