@@ -331,6 +331,57 @@ class Why(Case):
         self.command(gate, "sender", "add", "@*.acme.test", "--tenant", "acme")
         self.assertTrue(self.command(gate, "why", "a@x.acme.test")["allowed"])
 
+    def test_the_limits_of_the_accounts_that_may_use_a_sender(self):
+        gate = self.gate(tenant(relay_hosts=RELAY, limits={"messages_per_sender": "9/day"}, accounts=[
+            account("a@acme.test"), account("shop", limits={"messages_per_account": "2/day", "recipients_per_account": "9/h"}),
+            account("narrow", authorized_senders=["n@acme.test"], limits={"messages_per_account": "3/day"}),
+            account("own", limits={"messages_per_sender": "5/day"}),
+            account("none", limits={"messages_per_sender": "unlimited"})]))
+        began = time.time()
+        session = self.session(gate, user="shop")
+        for _ in range(2):
+            self.assertRegex(session.submit(), QUEUED)
+        self.assertTrue(session.submit().startswith("450 4.7.1 "))
+        answer = self.command(gate, "why", "a@acme.test")
+        self.assertEqual([(one["limit"], one["used"]) for one in answer["limits"]], [("messages_per_sender", 2)])
+        self.assertEqual([one["account"] for one in answer["accounts"]], ["shop", "own", "none"])
+        self.assertEqual(answer["more_accounts"], 0)
+        (messages, recipients), (own,), (none,) = [one["limits"] for one in answer["accounts"]]
+        self.assertAlmostEqual(messages.pop("frees"), began + 86400, delta=5)
+        self.assertEqual(messages, {
+            "limit": "messages_per_account", "subject": "shop", "rate": "2/day", "used": 2, "used_up": True,
+            "rule": {"file": f"{gate.folder}/policy.json", "text": "messages_per_account",
+                     "pointer": "/tenants/0/accounts/1/limits/messages_per_account"}})
+        self.assertEqual([recipients[key] for key in ("limit", "rate", "used", "used_up")],
+                         ["recipients_per_account", "9/hour", 2, False])
+        # What the account says of its senders holds in the place of the tenant's.
+        self.assertEqual([own[key] for key in ("limit", "subject", "rate", "used")],
+                         ["messages_per_sender", "a@acme.test", "5/day", 2])
+        self.assertEqual((none["rate"], none["used_up"], none["rule"]["pointer"]),
+                         ("unlimited", False, "/tenants/0/accounts/4/limits/messages_per_sender"))
+        (first,) = self.command(gate, "why", "n@acme.test")["accounts"][1:2]
+        self.assertEqual((first["account"], first["limits"][0]["rate"]), ("narrow", "3/day"))
+        self.assertRegex(gate.ctl("why", "a@acme.test")[1], r"accounts\.0\.account +shop\n(.*\n)*.*\.used_up +yes\n")
+        self.command(gate, "limit", "set", "messages_per_account", "shop", "3/day")
+        self.command(gate, "limit", "set", "messages_per_account", "a@acme.test", "1/day")
+        answer = self.command(gate, "why", "a@acme.test")["accounts"]
+        self.assertEqual([one["account"] for one in answer[:2]], ["a@acme.test", "shop"])
+        for one, rate, used in zip(answer, ("1/day", "3/day"), (0, 2)):
+            limit = one["limits"][0]
+            self.assertEqual((limit["rate"], limit["used"], limit["by_command"]), (rate, used, True))
+        self.assertEqual(self.command(gate, "why", "a@other.test").get("accounts"), None)
+
+    def test_of_many_accounts_those_with_a_limit_reached_come_first(self):
+        accounts = [account(f"u{number}", limits={"messages_per_account": "1/day"}) for number in range(50)]
+        gate = self.gate(tenant(accounts=accounts))
+        answer = self.command(gate, "why", "a@acme.test")
+        self.assertEqual([one["account"] for one in answer["accounts"]], [f"u{number}" for number in range(20)])
+        self.assertEqual(answer["more_accounts"], 30)
+        self.assertRegex(self.session(gate, user="u41").submit(), QUEUED)
+        answer = self.command(gate, "why", "a@acme.test")
+        self.assertEqual([one["account"] for one in answer["accounts"]], ["u41"] + [f"u{number}" for number in range(19)])
+        self.assertEqual((answer["accounts"][0]["limits"][0]["used_up"], answer["more_accounts"]), (True, 30))
+
     def test_a_held_message(self):
         gate = self.gate(tenant(relay_hosts=RELAY))
         queued = self.once(gate, "a@acme.test", "b@hold.test").rsplit(" ", 1)[1]

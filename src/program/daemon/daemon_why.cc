@@ -6,14 +6,17 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <mutex>
 #include <optional>
+#include <vector>
 
 namespace ebbgate::program {
 
 namespace {
 
 constexpr std::size_t recipients_shown_max = 20;
+constexpr std::size_t accounts_shown_max = 20;
 
 std::int64_t seconds_of(limits::time_point at) {
     return std::chrono::duration_cast<std::chrono::seconds>(at.time_since_epoch()).count();
@@ -42,6 +45,103 @@ std::string_view reason_of(policy::sender_refusal refusal) {
         return "not among the account's own authorized_senders";
     }
     return "";
+}
+
+constexpr bool counts_accounts(policy::rate_rule rule) noexcept {
+    return rule == policy::rate_rule::messages_per_account ||
+           rule == policy::rate_rule::recipients_per_account;
+}
+
+// A limit that counts, or that an account takes away, and where it stands.
+struct limit_seen {
+    policy::rate_rule rule = policy::rate_rule::messages_per_sender;
+    std::string_view subject;
+    limits::standing now;
+
+    [[nodiscard]] bool is_used_up() const noexcept {
+        return !now.rate.is_unlimited() && now.used >= now.rate.count;
+    }
+};
+
+// Reads counters, takes nothing.
+struct limit_reader {
+    const policy::snapshot& policy;
+    const limits::limiter& limiter;
+    limits::time_point now;
+    std::string sender; // As the counters know it.
+
+    // What counts the sender whoever logs in; with an account what counts that one, and what it
+    // says itself of its senders.
+    [[nodiscard]] std::vector<limit_seen> read(const policy::tenant& tenant,
+                                               const policy::account* account) const {
+        const policy::limit_settings& settings =
+            account == nullptr ? tenant.limits : policy.limits_of(*account);
+        std::vector<limit_seen> seen;
+        for (std::size_t index = 0; index < policy::rate_rules; ++index) {
+            const auto rule = static_cast<policy::rate_rule>(index);
+            const std::string_view subject = relay::subject_of(rule, tenant, account, sender);
+            const bool is_own = settings.levels[index] == policy::setting_level::account;
+            const bool is_counted = account == nullptr || is_own || counts_accounts(rule);
+            if (subject.empty() || !is_counted ||
+                (settings.rates[index].is_unlimited() && !is_own && !limiter.has_overrides())) {
+                continue;
+            }
+            const limits::rule asked{policy::name_of(rule),
+                                     policy::counts_recipients(rule) ? limits::unit::recipients
+                                                                     : limits::unit::messages,
+                                     settings.rates[index]};
+            const limit_seen one{rule, subject, limiter.read(asked, subject, now)};
+            const bool is_taken_away = is_own && !tenant.limits.rates[index].is_unlimited();
+            if (!one.now.rate.is_unlimited() || is_taken_away) {
+                seen.push_back(one);
+            }
+        }
+        return seen;
+    }
+
+    void write(json::writer& out, const policy::tenant& tenant, const policy::account* account) {
+        out.key("limits").begin_array();
+        for (const limit_seen& one : read(tenant, account)) {
+            out.begin_object().member("limit", policy::name_of(one.rule));
+            out.member("subject", one.subject).member("rate", config::to_text(one.now.rate));
+            out.key("used").number(one.now.used);
+            out.member("used_up", one.is_used_up());
+            if (one.now.ends) {
+                out.key("frees").number(seconds_of(*one.now.ends));
+            }
+            if (one.now.raised_until) {
+                out.member("by_command", true);
+            } else {
+                const auto key = static_cast<policy::limit_key>(one.rule);
+                write_place(out, policy.place_of_limit(tenant, account, key));
+            }
+            out.end_object();
+        }
+        out.end_array();
+    }
+};
+
+// Those that may use the sender and have a limit; first those that have reached one.
+std::vector<const policy::account*> limited_accounts(const limit_reader& limits,
+                                                     const policy::tenant& tenant,
+                                                     std::string_view sender) {
+    std::vector<const policy::account*> reached;
+    std::vector<const policy::account*> others;
+    for (const policy::account& account : tenant.accounts) {
+        // Without a list of its own it may what the tenant may.
+        if (account.senders_owner != policy::no_index &&
+            !limits.policy.may_send(account, sender).allowed) {
+            continue;
+        }
+        const std::vector<limit_seen> seen = limits.read(tenant, &account);
+        if (!seen.empty()) {
+            const bool is_reached = std::any_of(
+                seen.begin(), seen.end(), [](const limit_seen& one) { return one.is_used_up(); });
+            (is_reached ? reached : others).push_back(&account);
+        }
+    }
+    reached.insert(reached.end(), others.begin(), others.end());
+    return reached;
 }
 
 } // namespace
@@ -139,38 +239,19 @@ std::string daemon::why_sender(std::string_view sender) {
     write_place(out,
                 verdict.rule == policy::no_index ? policy_->place_of(*tenant)
                                                  : policy_->place_of_sender(verdict.rule));
-    out.key("limits").begin_array();
-    const std::string subject = relay::sender_subject(sender);
-    for (std::size_t index = 0; index < policy::rate_rules; ++index) {
-        const auto rule = static_cast<policy::rate_rule>(index);
-        const std::string_view counted = relay::subject_of(rule, *tenant, nullptr, subject);
-        if (counted.empty()) {
-            continue;
-        }
-        const limits::rule asked{policy::name_of(rule),
-                                 policy::counts_recipients(rule) ? limits::unit::recipients
-                                                                 : limits::unit::messages,
-                                 tenant->limits.rate_of(rule)};
-        const limits::standing now = limiter_->read(asked, counted, limit_clock_.now());
-        if (now.rate.is_unlimited()) {
-            continue;
-        }
-        out.begin_object().member("limit", asked.name).member("subject", counted);
-        out.member("rate", config::to_text(now.rate)).key("used").number(now.used);
-        out.member("used_up", now.used >= now.rate.count);
-        if (now.ends) {
-            out.key("frees").number(seconds_of(*now.ends));
-        }
-        if (now.raised_until) {
-            out.member("by_command", true);
-        } else {
-            write_place(
-                out,
-                policy_->place_of_limit(*tenant, nullptr, static_cast<policy::limit_key>(index)));
-        }
+    limit_reader limits{*policy_, *limiter_, limit_clock_.now(), relay::sender_subject(sender)};
+    limits.write(out, *tenant, nullptr);
+    const std::vector<const policy::account*> accounts =
+        verdict.allowed ? limited_accounts(limits, *tenant, sender)
+                        : std::vector<const policy::account*>();
+    const std::size_t shown = std::min(accounts.size(), accounts_shown_max);
+    out.key("accounts").begin_array();
+    for (std::size_t index = 0; index < shown; ++index) {
+        out.begin_object().member("account", accounts[index]->login);
+        limits.write(out, *tenant, accounts[index]);
         out.end_object();
     }
-    out.end_array().end_object();
+    out.end_array().key("more_accounts").number(accounts.size() - shown).end_object();
     return text;
 }
 
