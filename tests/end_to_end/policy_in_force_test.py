@@ -7,12 +7,15 @@ import pathlib
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
+import threading
 import time
 import unittest
 
-from gateway import password_hash
+from attacked import saying
+from gateway import Hop, password_hash
 from who_may_send_test import FORBIDDEN, QUEUED, RELAY, STRANGER, USED_UP, Case, Gate, Session, account, tenant
 
 
@@ -390,6 +393,61 @@ class Why(Case):
         for part in ("a@acme.test", "b@hold.test", "hold", "/routes/0"):
             self.assertIn(part, answer)
         self.command(gate, "why", "0" * 13, code=1)
+        # Released to where nobody answers: it is not held any more, whatever its first route is.
+        with socket.create_server(("127.0.0.1", 0)) as closed:
+            port = closed.getsockname()[1]
+        gate.policy["routes"].append({"match": "*", "relay": f"127.0.0.1:{port}"})
+        gate.write()
+        self.within_a_second(lambda: gate.status()["policy"]["reloads"] == 1)
+        self.command(gate, "release", queued)
+        self.within_a_second(lambda: "destination_fault" in self.recipient(gate, queued))
+        shown = self.recipient(gate, queued)
+        self.assertEqual((shown["why"], shown["attempts"], shown["rule"]["pointer"]),
+                         ("waits for delivery", 0, "/routes/2"))
+
+    def recipient(self, gate, queued, index=0):
+        return self.command(gate, "why", queued)["recipients"][index]
+
+    def test_a_message_that_is_tried_again(self):
+        with socket.create_server(("127.0.0.1", 0)) as closed:
+            nobody = closed.getsockname()[1]
+        slow = threading.Event()
+        self.addCleanup(slow.set)
+        answers = [saying(b"451 4.7.1 come \xff later\r\n", go_on=True), saying(b"452 4.2.2 full\r\n", go_on=True),
+                   lambda plain, reply: slow.wait(20) and False]
+        hop = Hop(*[("rcpt", one) for one in answers])
+        self.addCleanup(hop.close)
+        gate = self.gate(tenant(relay_hosts=RELAY), routes=[
+            {"match": "down.test", "relay": f"127.0.0.1:{nobody}"}, {"match": "*", "relay": f"127.0.0.1:{hop.port}"}],
+            delivery={"retry": {"first": "1h", "factor": 2, "max": "4h", "max_age": "1d"}, "idle_timeout": "0s"})
+        queued = self.once(gate, "a@acme.test", "b@far.test", "c@down.test").rsplit(" ", 1)[1]
+        began = time.time()
+
+        def tried(attempts, recipient=0):
+            self.within_a_second(lambda: self.recipient(gate, queued, recipient)["attempts"] == attempts)
+            return self.recipient(gate, queued, recipient)
+        shown = tried(1)
+        self.assertEqual((shown["recipient"], shown["why"], shown["last_reply"]),
+                         ("b@far.test", "waits for delivery", "451 4.7.1 come \ufffd later"))
+        self.assertTrue(began + 3590 <= shown["next_try"] <= began + 4330, shown)
+        self.assertNotIn("destination_fault", shown)
+        # The other has not been tried: nobody is there to be asked.
+        shown = tried(0, 1)
+        self.assertIn("Connection refused", shown["destination_fault"])
+        self.assertNotIn("last_reply", shown)
+        self.assertTrue(began + 20 <= shown["next_try"] <= began + 45, shown)
+        gate.ctl("flush")
+        shown = tried(2)
+        self.assertEqual(shown["last_reply"], "452 4.2.2 full")
+        self.assertTrue(began + 7190 <= shown["next_try"] <= began + 8650, shown)
+        gate.kill()
+        gate.start()
+        again = tried(2)
+        self.assertAlmostEqual(again["next_try"], shown["next_try"], delta=2)
+        self.assertNotIn("last_reply", again)  # That is not kept.
+        gate.ctl("flush")
+        self.within_a_second(lambda: self.recipient(gate, queued)["why"] == "is being tried now")
+        self.assertRegex(gate.ctl("why", queued)[1], r"recipients\.0\.attempts +2\n")
 
 
 if __name__ == "__main__":

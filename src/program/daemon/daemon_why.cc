@@ -144,6 +144,49 @@ std::vector<const policy::account*> limited_accounts(const limit_reader& limits,
     return reached;
 }
 
+std::string_view reason_of(const relay::recipient_standing& standing, const policy::route* route) {
+    if (standing.is_tried_now) {
+        return "is being tried now";
+    }
+    if (!standing.is_held) {
+        return "waits for delivery";
+    }
+    if (route == nullptr) {
+        return "held: no route matches";
+    }
+    return route->relay == policy::relay_kind::hold ? "held by its route until it is released"
+                                                    : "held until it is released";
+}
+
+void write_recipient(json::writer& out,
+                     const policy::snapshot& policy,
+                     std::string_view address,
+                     const relay::recipient_standing& standing) {
+    const std::string_view domain = address.substr(address.rfind('@') + 1);
+    const policy::route* route = policy.route_for(domain);
+    if (!standing.is_held && route != nullptr && route->relay == policy::relay_kind::hold) {
+        route = policy.route_past_hold_for(domain); // It was released.
+    }
+    out.begin_object().member("recipient", address);
+    out.member("why", reason_of(standing, route)).key("attempts").number(standing.attempts);
+    if (standing.next_unix_ms != 0) {
+        out.key("next_try").number(standing.next_unix_ms / 1000);
+    }
+    if (!standing.last_reply.empty()) {
+        out.member("last_reply", standing.last_reply);
+    }
+    if (!standing.destination_fault.empty()) {
+        out.member("destination_fault", standing.destination_fault);
+    }
+    if (route != nullptr) {
+        write_place(out,
+                    {policy.files().front(),
+                     fmt::format("/routes/{}", route - policy.routes().data()),
+                     route->match});
+    }
+    out.end_object();
+}
+
 } // namespace
 
 std::string daemon::why(const admin::request& asked) {
@@ -258,7 +301,7 @@ std::string daemon::why_sender(std::string_view sender) {
 std::string daemon::why_message(std::uint64_t id) {
     struct found_message {
         message::envelope envelope;
-        schedule::recipient_set outstanding;
+        std::vector<relay::recipient_standing> standing;
     };
 
     std::optional<found_message> found;
@@ -266,7 +309,7 @@ std::string daemon::why_message(std::uint64_t id) {
     on_each_shard([&](relay::shard& shard) {
         if (const relay::queued_message* one = shard.queue().find(id)) {
             const std::lock_guard hold(lock);
-            found.emplace(one->envelope, one->outstanding);
+            found.emplace(one->envelope, shard.queue().standing_of(*one, recipients_shown_max));
         }
     });
     if (!found) {
@@ -281,27 +324,8 @@ std::string daemon::why_message(std::uint64_t id) {
     out.member("account", found->envelope.account);
     out.key("received").number(found->envelope.received_unix_ms / 1000);
     out.key("recipients").begin_array();
-    std::size_t shown = 0;
-    for (std::uint32_t index = 0; index < found->envelope.recipients.size(); ++index) {
-        if (!found->outstanding.contains(index) || shown++ >= recipients_shown_max) {
-            continue;
-        }
-        const std::string& address = found->envelope.recipients[index].address;
-        out.begin_object().member("recipient", address);
-        const policy::route* route = policy_->route_for(address.substr(address.rfind('@') + 1));
-        if (route == nullptr) {
-            out.member("why", "held: no route matches").end_object();
-            continue;
-        }
-        out.member("why",
-                   route->relay == policy::relay_kind::hold
-                       ? std::string_view("held by its route until it is released")
-                       : std::string_view("waits for delivery"));
-        write_place(out,
-                    {policy_->files().front(),
-                     fmt::format("/routes/{}", route - policy_->routes().data()),
-                     route->match});
-        out.end_object();
+    for (const relay::recipient_standing& one : found->standing) {
+        write_recipient(out, *policy_, found->envelope.recipients[one.recipient].address, one);
     }
     out.end_array().end_object();
     return text;
