@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Which policy is in force, for whom, and why: PRODUCT.md 1 and 2, docs/policy.md, docs/control.md, DESIGN.md 6."""
 
+import ctypes
 import json
 import os
 import pathlib
@@ -8,6 +9,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import threading
@@ -17,6 +19,15 @@ import unittest
 from attacked import saying
 from gateway import Hop, password_hash
 from who_may_send_test import FORBIDDEN, QUEUED, RELAY, STRANGER, USED_UP, Case, Gate, Session, account, tenant
+
+
+def in_a_namespace_with(name, value):
+    """In a child, before it becomes the gateway: its own user namespace, where this limit is its own."""
+    uid = os.getuid()
+    if ctypes.CDLL(None, use_errno=True).unshare(0x10000000) != 0:  # CLONE_NEWUSER
+        raise OSError(ctypes.get_errno(), "unshare")
+    pathlib.Path("/proc/self/uid_map").write_text(f"0 {uid} 1")
+    pathlib.Path("/proc/sys/user", name).write_text(str(value))
 
 
 class Reload(Case):
@@ -53,6 +64,38 @@ class Reload(Case):
             file.write(text[len(text) // 2:])
         self.within_a_second(lambda: self.allows(session, "slow@acme.test"))
         self.assertFalse(gate.status()["policy"]["stale"])
+
+    def test_without_inotify_too(self):
+        for limit in ("instances", "watches"):
+            with self.subTest(limit):
+                gate = Gate(tenant(relay_hosts=RELAY, authorized_senders=["a@acme.test"]), folder=True)
+                self.addCleanup(gate.close)
+                try:
+                    gate.start(preexec_fn=lambda: in_a_namespace_with(f"max_inotify_{limit}", 0))
+                except subprocess.SubprocessError:
+                    self.skipTest("needs a user namespace")
+                session = self.session(gate)
+                for turn in range(5):
+                    time.sleep(0.13 * turn)  # At different times of its half second.
+                    gate.rename = turn % 2 == 1
+                    self.change(gate, f"s{turn}@acme.test")
+                    self.within_a_second(lambda: self.allows(session, f"s{turn}@acme.test"))
+                before = ssl.get_server_certificate(("127.0.0.1", gate.ports["smtps"]))
+                self.make_certificate(gate.folder)
+                self.within_a_second(lambda: ssl.get_server_certificate(("127.0.0.1", gate.ports["smtps"])) != before, 1.5)
+                (gate.directory / "acme.json").write_text("{")
+                self.within_a_second(lambda: gate.status()["policy"]["stale"])
+                time.sleep(1.5)
+                self.assertEqual(len(re.findall("for inotify does not tell of all: .*fs.inotify.max_user_" + limit,
+                                                gate.stderr())), 1, gate.stderr())
+                self.assertEqual(gate.stderr().count("nothing reloaded"), 1)  # Once, not each half second.
+
+    def make_certificate(self, folder):
+        for name in ("key.pem", "cert.pem"):
+            (folder / name).rename(folder / f"old-{name}")
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                        "-days", "2", "-subj", "/CN=new.test", "-keyout", folder / "key.pem", "-out", folder / "cert.pem"],
+                       capture_output=True, check=True)
 
     def test_a_bad_file_changes_nothing_and_says_where(self):
         gate = self.gate(tenant(relay_hosts=RELAY, limits={"messages_per_sender": "1/day"}))
