@@ -154,6 +154,30 @@ class Reload(Case):
             self.assertEqual(" ".join(self.command(gate, "reload")["changes"]), changes)
             self.assertNotEqual(gate.status()["policy"]["fingerprint"], before)
 
+    def test_a_bad_file_has_the_same_faults_whoever_is_asked(self):
+        gate = self.gate(tenant(relay_hosts=RELAY))
+        gate.policy["tenants"][0]["limits"] = {"messages_per_sender": "many", "nope": 1}
+        gate.policy["bans"] = {"max_retry": 0}
+        gate.write()
+        config = gate.folder / "ebbgate.json"
+        programs = ([os.environ["EBBGATE_DAEMON"], "--config", config, "--check"],
+                    [os.environ["EBBGATE_CTL"], "check", "--config", config],
+                    [os.environ["EBBGATE_CTL"], "check", "--policy", gate.folder / "policy.json"],
+                    [os.environ["EBBGATE_CTL"], "--socket", gate.folder / "admin.sock", "reload", "--dry-run"],
+                    [os.environ["EBBGATE_CTL"], "--socket", gate.folder / "admin.sock", "reload"])
+        answers = []
+        for program in programs:
+            done = subprocess.run(program, capture_output=True, text=True, timeout=30, check=False)
+            self.assertEqual(done.returncode, 1, done)
+            answers.append([line for line in (done.stdout + done.stderr).splitlines() if "policy.json:" in line])
+        self.assertEqual(sorted(line.split(": ")[1] for line in answers[0]),
+                         ["/bans/max_retry", "/tenants/0/limits/messages_per_sender", "/tenants/0/limits/nope"])
+        for answer in answers[1:]:
+            self.assertEqual(answer, answers[0])
+        # Stored, and not in force for these faults: one a line there, too.
+        code, out, _ = gate.ctl("sender", "add", "x@acme.test", "--tenant", "acme")
+        self.assertEqual((code, [line for line in out.splitlines() if "policy.json:" in line]), (0, answers[0]))
+
     def test_what_was_changed_by_command_stays(self):
         gate = self.gate(tenant(relay_hosts=RELAY, authorized_senders=["a@acme.test", "b@acme.test"]))
         session = self.session(gate)
