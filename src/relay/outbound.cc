@@ -112,6 +112,8 @@ queued_message* outbound::restore(const spool::recovered_message& recovered,
         }
     }
     message->outstanding = state.outstanding;
+    message->recovered_attempts = state.attempts;
+    message->recovered_next_unix_ms = state.next_unix_ms;
     message->state = recovered.state;
     queued_message& added = *message;
     messages_[added.envelope.id] = std::move(message);
@@ -238,7 +240,9 @@ void outbound::wake(schedule::lane_id lane) {
 }
 
 void outbound::on_ready(deliver::client& client) {
-    scheduler_.connected(static_cast<connection*>(client.context)->permit);
+    const schedule::connection_permit& permit = static_cast<connection*>(client.context)->permit;
+    scheduler_.connected(permit);
+    destinations_.at(std::string(scheduler_.destination(permit.lane))).fault.clear();
 }
 
 bool outbound::next_job(deliver::client& client, deliver::job& next) {
@@ -431,6 +435,11 @@ void outbound::on_outcome(deliver::client& client,
     if (again.expired) {
         expire(used.item);
     } else {
+        for (const deliver::recipient_outcome& outcome : outcomes) {
+            if (used.item.recipients.contains(outcome.index)) {
+                note_attempt(message, outcome, attempts, again.due_ms);
+            }
+        }
         settle(message, attempts, unix_ms_at(again.due_ms));
     }
 }
@@ -438,15 +447,13 @@ void outbound::on_outcome(deliver::client& client,
 void outbound::on_closed(deliver::client& client, bool before_ready, const std::string& why) {
     connection& ended = *static_cast<connection*>(client.context);
     if (before_ready) {
-        context_.journal.note(context_.reactor.unix_us(),
-                              "smtp",
-                              "connect to " + client.where().host + "[" +
-                                  client.where().address.address +
-                                  "]:" + std::to_string(client.where().address.port) + ": " + why);
         // The next connection tries the host's next address; after the last they are looked up
         // anew.
         destination_entry& entry =
             destinations_.at(std::string(scheduler_.destination(ended.permit.lane)));
+        entry.fault = "connect to " + client.where().host + "[" + client.where().address.address +
+                      "]:" + std::to_string(client.where().address.port) + ": " + why;
+        context_.journal.note(context_.reactor.unix_us(), "smtp", entry.fault);
         if (entry.next_address < entry.addresses.size() &&
             entry.addresses[entry.next_address] == client.where().address.address &&
             ++entry.next_address == entry.addresses.size()) {

@@ -28,6 +28,17 @@
 
 namespace ebbgate::relay {
 
+// How a recipient of a queued message stands, for `why`.
+struct recipient_standing {
+    std::uint32_t recipient = 0;   // In the envelope.
+    std::uint32_t attempts = 0;    // That reached its destination.
+    std::int64_t next_unix_ms = 0; // 0: it is held, or tried now.
+    std::string last_reply;        // Since the start of the process; empty: none.
+    std::string destination_fault; // No connection works; empty: none was refused.
+    bool is_held = false;
+    bool is_tried_now = false;
+};
+
 class outbound final : public task::turn_hook, public deliver::client_owner {
 public:
     explicit outbound(relay::context& context);
@@ -55,6 +66,10 @@ public:
 
     // Null: it has ended.
     [[nodiscard]] queued_message* find(std::uint64_t message_id) noexcept;
+
+    // The first of those that are outstanding.
+    [[nodiscard]] std::vector<recipient_standing> standing_of(const queued_message& message,
+                                                              std::size_t recipients_max) const;
 
     [[nodiscard]] std::size_t connection_count() const noexcept { return connections_.size(); }
 
@@ -94,6 +109,7 @@ private:
         std::vector<std::string> addresses; // Of the host, in the resolver's order.
         std::size_t next_address = 0;       // The one that was not refused.
         std::int64_t addresses_until_ms = 0;
+        std::string fault;                // Why the latest connection never worked; empty: it did.
         std::vector<connection*> waiting; // For the look-up under way.
     };
 
@@ -136,6 +152,17 @@ private:
                           std::string_view command,
                           const attempt_place& place,
                           std::uint32_t attempts);
+    // outbound_standing.cc
+    void note_attempt(queued_message& message,
+                      const deliver::recipient_outcome& outcome,
+                      std::uint32_t attempts,
+                      std::int64_t due_ms);
+    void add_destination(std::string_view address, recipient_standing& standing) const;
+
+    [[nodiscard]] bool is_flushed_since(std::int64_t time_ms) const noexcept {
+        return flushed_ms_ > time_ms;
+    }
+
     void
     split_item(schedule::delivery_item& item, queued_message& message, std::size_t recipients_max);
     void expire(const schedule::delivery_item& item);
@@ -164,6 +191,7 @@ private:
     std::unordered_set<std::uint64_t> unrouted_; // Held because no route matched.
     wake_timer wake_timer_;
     std::int64_t wake_at_ms_ = -1;
+    std::int64_t flushed_ms_ = 0; // What was deferred before it is due. 0: never.
     bool stopping_ = false;
 };
 

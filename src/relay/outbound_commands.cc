@@ -23,6 +23,7 @@ std::size_t outbound::flush() {
     std::vector<schedule::lane_id> lanes;
     scheduler_.for_each_lane(clock_ms(),
                              [&](const schedule::lane_view& view) { lanes.push_back(view.id); });
+    flushed_ms_ = clock_ms();
     std::size_t count = 0;
     for (const schedule::lane_id lane : lanes) {
         scheduler_.resume(lane);

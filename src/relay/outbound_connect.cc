@@ -94,7 +94,8 @@ task::flow<> outbound::look_up(std::string key) {
         connections_.erase(one);
     }
     if (entry.addresses.empty()) {
-        context_.journal.note(context_.reactor.unix_us(), "smtp", "no address found for " + host);
+        entry.fault = "no address found for " + host;
+        context_.journal.note(context_.reactor.unix_us(), "smtp", entry.fault);
     }
 }
 

@@ -113,7 +113,7 @@ bool outbound::place(queued_message& message,
     for (const auto& [route, its_recipients] : sorted.out) {
         ++message.items;
         item.recipients = its_recipients;
-        destinations_.try_emplace(route->destination, destination_entry{*route, {}, 0, 0, {}});
+        destinations_.try_emplace(route->destination, destination_entry{*route, {}, 0, 0, {}, {}});
         (void)scheduler_.add(item, route->destination, clock_ms());
     }
     --message.items;

@@ -9,6 +9,7 @@
 #include "ebbgate/message/envelope.h"
 #include "ebbgate/spool/location.h"
 
+#include "stage/schedule/attempt_notes.h"
 #include "stage/schedule/recipient_set.h"
 
 #include <cstdint>
@@ -27,6 +28,10 @@ struct queued_message {
     schedule::recipient_set outstanding;
     std::uint32_t items = 0; // Delivery items that the scheduler or a connection holds.
     std::string state;       // The latest that the spool was told; empty: none.
+    // For `why`: since the start, and what the spool remembered then.
+    schedule::attempt_notes tried;
+    std::uint32_t recovered_attempts = 0;
+    std::int64_t recovered_next_unix_ms = 0;
 
     [[nodiscard]] std::uint64_t bytes() const noexcept { return prefix.size() + body_bytes; }
 };

@@ -1,19 +1,33 @@
 #!/usr/bin/env python3
 """Which policy is in force, for whom, and why: PRODUCT.md 1 and 2, docs/policy.md, docs/control.md, DESIGN.md 6."""
 
+import ctypes
 import json
 import os
 import pathlib
 import re
 import shutil
 import signal
+import socket
+import ssl
 import subprocess
 import tempfile
+import threading
 import time
 import unittest
 
-from gateway import password_hash
+from attacked import saying
+from gateway import Hop, password_hash
 from who_may_send_test import FORBIDDEN, QUEUED, RELAY, STRANGER, USED_UP, Case, Gate, Session, account, tenant
+
+
+def in_a_namespace_with(name, value):
+    """In a child, before it becomes the gateway: its own user namespace, where this limit is its own."""
+    uid = os.getuid()
+    if ctypes.CDLL(None, use_errno=True).unshare(0x10000000) != 0:  # CLONE_NEWUSER
+        raise OSError(ctypes.get_errno(), "unshare")
+    pathlib.Path("/proc/self/uid_map").write_text(f"0 {uid} 1")
+    pathlib.Path("/proc/sys/user", name).write_text(str(value))
 
 
 class Reload(Case):
@@ -50,6 +64,38 @@ class Reload(Case):
             file.write(text[len(text) // 2:])
         self.within_a_second(lambda: self.allows(session, "slow@acme.test"))
         self.assertFalse(gate.status()["policy"]["stale"])
+
+    def test_without_inotify_too(self):
+        for limit in ("instances", "watches"):
+            with self.subTest(limit):
+                gate = Gate(tenant(relay_hosts=RELAY, authorized_senders=["a@acme.test"]), folder=True)
+                self.addCleanup(gate.close)
+                try:
+                    gate.start(preexec_fn=lambda: in_a_namespace_with(f"max_inotify_{limit}", 0))
+                except subprocess.SubprocessError:
+                    self.skipTest("needs a user namespace")
+                session = self.session(gate)
+                for turn in range(5):
+                    time.sleep(0.13 * turn)  # At different times of its half second.
+                    gate.rename = turn % 2 == 1
+                    self.change(gate, f"s{turn}@acme.test")
+                    self.within_a_second(lambda: self.allows(session, f"s{turn}@acme.test"))
+                before = ssl.get_server_certificate(("127.0.0.1", gate.ports["smtps"]))
+                self.make_certificate(gate.folder)
+                self.within_a_second(lambda: ssl.get_server_certificate(("127.0.0.1", gate.ports["smtps"])) != before, 1.5)
+                (gate.directory / "acme.json").write_text("{")
+                self.within_a_second(lambda: gate.status()["policy"]["stale"])
+                time.sleep(1.5)
+                self.assertEqual(len(re.findall("for inotify does not tell of all: .*fs.inotify.max_user_" + limit,
+                                                gate.stderr())), 1, gate.stderr())
+                self.assertEqual(gate.stderr().count("nothing reloaded"), 1)  # Once, not each half second.
+
+    def make_certificate(self, folder):
+        for name in ("key.pem", "cert.pem"):
+            (folder / name).rename(folder / f"old-{name}")
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                        "-days", "2", "-subj", "/CN=new.test", "-keyout", folder / "key.pem", "-out", folder / "cert.pem"],
+                       capture_output=True, check=True)
 
     def test_a_bad_file_changes_nothing_and_says_where(self):
         gate = self.gate(tenant(relay_hosts=RELAY, limits={"messages_per_sender": "1/day"}))
@@ -107,6 +153,30 @@ class Reload(Case):
             self.assertEqual(gate.status()["policy"]["fingerprint"], before)
             self.assertEqual(" ".join(self.command(gate, "reload")["changes"]), changes)
             self.assertNotEqual(gate.status()["policy"]["fingerprint"], before)
+
+    def test_a_bad_file_has_the_same_faults_whoever_is_asked(self):
+        gate = self.gate(tenant(relay_hosts=RELAY))
+        gate.policy["tenants"][0]["limits"] = {"messages_per_sender": "many", "nope": 1}
+        gate.policy["bans"] = {"max_retry": 0}
+        gate.write()
+        config = gate.folder / "ebbgate.json"
+        programs = ([os.environ["EBBGATE_DAEMON"], "--config", config, "--check"],
+                    [os.environ["EBBGATE_CTL"], "check", "--config", config],
+                    [os.environ["EBBGATE_CTL"], "check", "--policy", gate.folder / "policy.json"],
+                    [os.environ["EBBGATE_CTL"], "--socket", gate.folder / "admin.sock", "reload", "--dry-run"],
+                    [os.environ["EBBGATE_CTL"], "--socket", gate.folder / "admin.sock", "reload"])
+        answers = []
+        for program in programs:
+            done = subprocess.run(program, capture_output=True, text=True, timeout=30, check=False)
+            self.assertEqual(done.returncode, 1, done)
+            answers.append([line for line in (done.stdout + done.stderr).splitlines() if "policy.json:" in line])
+        self.assertEqual(sorted(line.split(": ")[1] for line in answers[0]),
+                         ["/bans/max_retry", "/tenants/0/limits/messages_per_sender", "/tenants/0/limits/nope"])
+        for answer in answers[1:]:
+            self.assertEqual(answer, answers[0])
+        # Stored, and not in force for these faults: one a line there, too.
+        code, out, _ = gate.ctl("sender", "add", "x@acme.test", "--tenant", "acme")
+        self.assertEqual((code, [line for line in out.splitlines() if "policy.json:" in line]), (0, answers[0]))
 
     def test_what_was_changed_by_command_stays(self):
         gate = self.gate(tenant(relay_hosts=RELAY, authorized_senders=["a@acme.test", "b@acme.test"]))
@@ -331,6 +401,57 @@ class Why(Case):
         self.command(gate, "sender", "add", "@*.acme.test", "--tenant", "acme")
         self.assertTrue(self.command(gate, "why", "a@x.acme.test")["allowed"])
 
+    def test_the_limits_of_the_accounts_that_may_use_a_sender(self):
+        gate = self.gate(tenant(relay_hosts=RELAY, limits={"messages_per_sender": "9/day"}, accounts=[
+            account("a@acme.test"), account("shop", limits={"messages_per_account": "2/day", "recipients_per_account": "9/h"}),
+            account("narrow", authorized_senders=["n@acme.test"], limits={"messages_per_account": "3/day"}),
+            account("own", limits={"messages_per_sender": "5/day"}),
+            account("none", limits={"messages_per_sender": "unlimited"})]))
+        began = time.time()
+        session = self.session(gate, user="shop")
+        for _ in range(2):
+            self.assertRegex(session.submit(), QUEUED)
+        self.assertTrue(session.submit().startswith("450 4.7.1 "))
+        answer = self.command(gate, "why", "a@acme.test")
+        self.assertEqual([(one["limit"], one["used"]) for one in answer["limits"]], [("messages_per_sender", 2)])
+        self.assertEqual([one["account"] for one in answer["accounts"]], ["shop", "own", "none"])
+        self.assertEqual(answer["more_accounts"], 0)
+        (messages, recipients), (own,), (none,) = [one["limits"] for one in answer["accounts"]]
+        self.assertAlmostEqual(messages.pop("frees"), began + 86400, delta=5)
+        self.assertEqual(messages, {
+            "limit": "messages_per_account", "subject": "shop", "rate": "2/day", "used": 2, "used_up": True,
+            "rule": {"file": f"{gate.folder}/policy.json", "text": "messages_per_account",
+                     "pointer": "/tenants/0/accounts/1/limits/messages_per_account"}})
+        self.assertEqual([recipients[key] for key in ("limit", "rate", "used", "used_up")],
+                         ["recipients_per_account", "9/hour", 2, False])
+        # What the account says of its senders holds in the place of the tenant's.
+        self.assertEqual([own[key] for key in ("limit", "subject", "rate", "used")],
+                         ["messages_per_sender", "a@acme.test", "5/day", 2])
+        self.assertEqual((none["rate"], none["used_up"], none["rule"]["pointer"]),
+                         ("unlimited", False, "/tenants/0/accounts/4/limits/messages_per_sender"))
+        (first,) = self.command(gate, "why", "n@acme.test")["accounts"][1:2]
+        self.assertEqual((first["account"], first["limits"][0]["rate"]), ("narrow", "3/day"))
+        self.assertRegex(gate.ctl("why", "a@acme.test")[1], r"accounts\.0\.account +shop\n(.*\n)*.*\.used_up +yes\n")
+        self.command(gate, "limit", "set", "messages_per_account", "shop", "3/day")
+        self.command(gate, "limit", "set", "messages_per_account", "a@acme.test", "1/day")
+        answer = self.command(gate, "why", "a@acme.test")["accounts"]
+        self.assertEqual([one["account"] for one in answer[:2]], ["a@acme.test", "shop"])
+        for one, rate, used in zip(answer, ("1/day", "3/day"), (0, 2)):
+            limit = one["limits"][0]
+            self.assertEqual((limit["rate"], limit["used"], limit["by_command"]), (rate, used, True))
+        self.assertEqual(self.command(gate, "why", "a@other.test").get("accounts"), None)
+
+    def test_of_many_accounts_those_with_a_limit_reached_come_first(self):
+        accounts = [account(f"u{number}", limits={"messages_per_account": "1/day"}) for number in range(50)]
+        gate = self.gate(tenant(accounts=accounts))
+        answer = self.command(gate, "why", "a@acme.test")
+        self.assertEqual([one["account"] for one in answer["accounts"]], [f"u{number}" for number in range(20)])
+        self.assertEqual(answer["more_accounts"], 30)
+        self.assertRegex(self.session(gate, user="u41").submit(), QUEUED)
+        answer = self.command(gate, "why", "a@acme.test")
+        self.assertEqual([one["account"] for one in answer["accounts"]], ["u41"] + [f"u{number}" for number in range(19)])
+        self.assertEqual((answer["accounts"][0]["limits"][0]["used_up"], answer["more_accounts"]), (True, 30))
+
     def test_a_held_message(self):
         gate = self.gate(tenant(relay_hosts=RELAY))
         queued = self.once(gate, "a@acme.test", "b@hold.test").rsplit(" ", 1)[1]
@@ -339,6 +460,61 @@ class Why(Case):
         for part in ("a@acme.test", "b@hold.test", "hold", "/routes/0"):
             self.assertIn(part, answer)
         self.command(gate, "why", "0" * 13, code=1)
+        # Released to where nobody answers: it is not held any more, whatever its first route is.
+        with socket.create_server(("127.0.0.1", 0)) as closed:
+            port = closed.getsockname()[1]
+        gate.policy["routes"].append({"match": "*", "relay": f"127.0.0.1:{port}"})
+        gate.write()
+        self.within_a_second(lambda: gate.status()["policy"]["reloads"] == 1)
+        self.command(gate, "release", queued)
+        self.within_a_second(lambda: "destination_fault" in self.recipient(gate, queued))
+        shown = self.recipient(gate, queued)
+        self.assertEqual((shown["why"], shown["attempts"], shown["rule"]["pointer"]),
+                         ("waits for delivery", 0, "/routes/2"))
+
+    def recipient(self, gate, queued, index=0):
+        return self.command(gate, "why", queued)["recipients"][index]
+
+    def test_a_message_that_is_tried_again(self):
+        with socket.create_server(("127.0.0.1", 0)) as closed:
+            nobody = closed.getsockname()[1]
+        slow = threading.Event()
+        self.addCleanup(slow.set)
+        answers = [saying(b"451 4.7.1 come \xff later\r\n", go_on=True), saying(b"452 4.2.2 full\r\n", go_on=True),
+                   lambda plain, reply: slow.wait(20) and False]
+        hop = Hop(*[("rcpt", one) for one in answers])
+        self.addCleanup(hop.close)
+        gate = self.gate(tenant(relay_hosts=RELAY), routes=[
+            {"match": "down.test", "relay": f"127.0.0.1:{nobody}"}, {"match": "*", "relay": f"127.0.0.1:{hop.port}"}],
+            delivery={"retry": {"first": "1h", "factor": 2, "max": "4h", "max_age": "1d"}, "idle_timeout": "0s"})
+        queued = self.once(gate, "a@acme.test", "b@far.test", "c@down.test").rsplit(" ", 1)[1]
+        began = time.time()
+
+        def tried(attempts, recipient=0):
+            self.within_a_second(lambda: self.recipient(gate, queued, recipient)["attempts"] == attempts)
+            return self.recipient(gate, queued, recipient)
+        shown = tried(1)
+        self.assertEqual((shown["recipient"], shown["why"], shown["last_reply"]),
+                         ("b@far.test", "waits for delivery", "451 4.7.1 come \ufffd later"))
+        self.assertTrue(began + 3590 <= shown["next_try"] <= began + 4330, shown)
+        self.assertNotIn("destination_fault", shown)
+        # The other has not been tried: nobody is there to be asked.
+        shown = tried(0, 1)
+        self.assertIn("Connection refused", shown["destination_fault"])
+        self.assertNotIn("last_reply", shown)
+        self.assertTrue(began + 20 <= shown["next_try"] <= began + 45, shown)
+        gate.ctl("flush")
+        shown = tried(2)
+        self.assertEqual(shown["last_reply"], "452 4.2.2 full")
+        self.assertTrue(began + 7190 <= shown["next_try"] <= began + 8650, shown)
+        gate.kill()
+        gate.start()
+        again = tried(2)
+        self.assertAlmostEqual(again["next_try"], shown["next_try"], delta=2)
+        self.assertNotIn("last_reply", again)  # That is not kept.
+        gate.ctl("flush")
+        self.within_a_second(lambda: self.recipient(gate, queued)["why"] == "is being tried now")
+        self.assertRegex(gate.ctl("why", queued)[1], r"recipients\.0\.attempts +2\n")
 
 
 if __name__ == "__main__":

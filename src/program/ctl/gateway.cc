@@ -27,9 +27,10 @@ bool judge(context& context, const json::value& answer) {
 
 void show_refusal(const json::value& answer) {
     const json::value* error = answer.find("error");
-    fmt::print(stderr,
-               "ebbgatectl: {}\n",
-               error == nullptr ? std::string("the gateway refused") : text_of(*error));
+    const std::string_view text = error == nullptr ? "the gateway refused" : error->text();
+    // Faults come one a line, and look as `check` shows them.
+    const bool is_list = text.find('\n') != std::string_view::npos;
+    fmt::print(stderr, "{}{}\n", is_list ? "" : "ebbgatectl: ", printable_lines(text));
 }
 
 } // namespace
@@ -123,7 +124,7 @@ void ask_for_change(context& context, request& asked) {
         fmt::print("nothing to change\n");
     } else if (in_force != nullptr && !in_force->boolean()) {
         fmt::print("stored, not in force yet{}\n",
-                   why == nullptr ? std::string() : ": " + text_of(*why));
+                   why == nullptr ? std::string() : ":\n" + printable_lines(why->text()));
     } else {
         fmt::print("done\n");
     }

@@ -6,7 +6,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cstdio>
 #include <utility>
 
@@ -20,13 +19,7 @@ CLI::App* add_leaf(CLI::App& parent, context& context, std::string name, std::st
 
 void complain(context& context, int exit_code, const std::string& what) {
     context.exit_code = exit_code;
-    std::string shown;
-    for (std::size_t from = 0; from < what.size();) { // Faults come one a line.
-        const std::size_t end = std::min(what.find('\n', from), what.size());
-        shown += (from == 0 ? "" : "\n") + printable(what.substr(from, end - from));
-        from = end + 1;
-    }
-    fmt::print(stderr, "ebbgatectl: {}\n", shown);
+    fmt::print(stderr, "ebbgatectl: {}\n", printable_lines(what));
     if (context.as_json) {
         std::string text;
         json::writer out(text);

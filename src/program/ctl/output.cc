@@ -25,6 +25,16 @@ std::string printable(std::string_view text) {
     return shown;
 }
 
+std::string printable_lines(std::string_view text) {
+    std::string shown;
+    for (std::size_t from = 0; from < text.size();) {
+        const std::size_t end = std::min(text.find('\n', from), text.size());
+        shown += (from == 0 ? "" : "\n") + printable(text.substr(from, end - from));
+        from = end + 1;
+    }
+    return shown;
+}
+
 std::string text_of(const json::value& value) {
     switch (value.kind()) {
     case json::kind::string:

@@ -17,6 +17,9 @@ namespace ebbgate::ctl {
 // Control characters become '?'.
 [[nodiscard]] std::string printable(std::string_view text);
 
+// The same for a text with lines, such as a list of faults; without a line end at its end.
+[[nodiscard]] std::string printable_lines(std::string_view text);
+
 [[nodiscard]] std::string text_of(const json::value& value);
 // "2026-01-31T12:00:00Z"; "-" for 0.
 [[nodiscard]] std::string time_text(std::int64_t unix_s);

@@ -72,7 +72,8 @@ void raise_file_limit() {
 } // namespace
 
 daemon::daemon(config::server server)
-    : server_(std::move(server)), credentials_(credentials_max, credentials_lifetime_ms) {}
+    : server_(std::move(server)), watch_([](const std::string& text) { note(text); }),
+      credentials_(credentials_max, credentials_lifetime_ms) {}
 
 daemon::~daemon() {
     if (signal_fd_ >= 0) {
@@ -172,8 +173,8 @@ result<void> daemon::start() {
     if (auto done = start_bans(); !done) {
         return done;
     }
-    auto links = link_upkeep::open(server_.data_dir + "/files",
-                                   [this](const std::string& text) { note(text); });
+    auto links =
+        link_upkeep::open(server_.data_dir + "/files", [](const std::string& text) { note(text); });
     if (!links) {
         return std::unexpected(std::move(links.error()));
     }
@@ -322,7 +323,7 @@ result<void> daemon::start_bans() {
                     files_->cut(network, spared);
                 }
             },
-        .note = [this](const std::string& text) { note(text); }});
+        .note = [](const std::string& text) { note(text); }});
     return bans_->start(ban_settings_of(*policy_, server_));
 }
 

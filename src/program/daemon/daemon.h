@@ -68,7 +68,7 @@ private:
     [[nodiscard]] result<void> open_limits(const std::vector<policy::rate_override>& overrides);
     [[nodiscard]] result<void> start_bans();
     [[nodiscard]] result<void> open_admin();
-    void note(const std::string& text);
+    static void note(const std::string& text);
     // Runs `work` on each shard's thread and waits for all.
     void on_each_shard(const std::function<void(relay::shard&)>& work);
     void stop();
@@ -123,8 +123,6 @@ private:
     std::uint64_t reloads_ = 0;
     std::uint64_t reloads_refused_ = 0;
     file_watch watch_;
-    std::chrono::steady_clock::time_point stirred_{}; // The epoch: nothing did.
-    std::chrono::steady_clock::time_point first_stirred_{};
     std::chrono::steady_clock::time_point counters_flush_{};
     std::unique_ptr<spool::posix_directory> spool_folder_;
     std::unique_ptr<outcome::log_file> events_;

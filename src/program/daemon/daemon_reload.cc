@@ -14,9 +14,6 @@ namespace ebbgate::program {
 
 namespace {
 
-// Editors and tools change a file in steps: what is read amid them is half a policy.
-constexpr std::chrono::milliseconds quiet_time{100};
-constexpr std::chrono::milliseconds stirring_max{700};
 constexpr std::chrono::seconds counters_flush_interval{5};
 constexpr int idle_wait_ms = 1000;
 
@@ -173,20 +170,7 @@ void daemon::watch_files(const policy::snapshot& policy) {
 
 int daemon::tend(bool files_stirred) {
     const auto now = std::chrono::steady_clock::now();
-    if (files_stirred) {
-        watch_.drain();
-        stirred_ = now;
-        if (first_stirred_ == std::chrono::steady_clock::time_point{}) {
-            first_stirred_ = now;
-        }
-    }
-    const bool waiting = first_stirred_ != std::chrono::steady_clock::time_point{};
-    if (waiting && (now - stirred_ >= quiet_time || now - first_stirred_ >= stirring_max)) {
-        first_stirred_ = {};
-        if (watch_.is_changed()) {
-            (void)reload(reload_kind::silent);
-        }
-    } else if (watch_.descriptor() < 0 && watch_.is_changed()) {
+    if (watch_.look(files_stirred, now)) {
         (void)reload(reload_kind::silent);
     }
     if (now >= counters_flush_) {
@@ -197,9 +181,7 @@ int daemon::tend(bool files_stirred) {
     }
     links_->tend(now);
     free_retired();
-    return first_stirred_ != std::chrono::steady_clock::time_point{}
-               ? static_cast<int>(quiet_time.count())
-               : idle_wait_ms;
+    return std::min(watch_.wait_ms(now), idle_wait_ms);
 }
 
 bans::settings ban_settings_of(const policy::snapshot& policy, const config::server& server) {

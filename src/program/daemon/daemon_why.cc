@@ -6,14 +6,17 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <mutex>
 #include <optional>
+#include <vector>
 
 namespace ebbgate::program {
 
 namespace {
 
 constexpr std::size_t recipients_shown_max = 20;
+constexpr std::size_t accounts_shown_max = 20;
 
 std::int64_t seconds_of(limits::time_point at) {
     return std::chrono::duration_cast<std::chrono::seconds>(at.time_since_epoch()).count();
@@ -42,6 +45,146 @@ std::string_view reason_of(policy::sender_refusal refusal) {
         return "not among the account's own authorized_senders";
     }
     return "";
+}
+
+constexpr bool counts_accounts(policy::rate_rule rule) noexcept {
+    return rule == policy::rate_rule::messages_per_account ||
+           rule == policy::rate_rule::recipients_per_account;
+}
+
+// A limit that counts, or that an account takes away, and where it stands.
+struct limit_seen {
+    policy::rate_rule rule = policy::rate_rule::messages_per_sender;
+    std::string_view subject;
+    limits::standing now;
+
+    [[nodiscard]] bool is_used_up() const noexcept {
+        return !now.rate.is_unlimited() && now.used >= now.rate.count;
+    }
+};
+
+// Reads counters, takes nothing.
+struct limit_reader {
+    const policy::snapshot& policy;
+    const limits::limiter& limiter;
+    limits::time_point now;
+    std::string sender; // As the counters know it.
+
+    // What counts the sender whoever logs in; with an account what counts that one, and what it
+    // says itself of its senders.
+    [[nodiscard]] std::vector<limit_seen> read(const policy::tenant& tenant,
+                                               const policy::account* account) const {
+        const policy::limit_settings& settings =
+            account == nullptr ? tenant.limits : policy.limits_of(*account);
+        std::vector<limit_seen> seen;
+        for (std::size_t index = 0; index < policy::rate_rules; ++index) {
+            const auto rule = static_cast<policy::rate_rule>(index);
+            const std::string_view subject = relay::subject_of(rule, tenant, account, sender);
+            const bool is_own = settings.levels[index] == policy::setting_level::account;
+            const bool is_counted = account == nullptr || is_own || counts_accounts(rule);
+            if (subject.empty() || !is_counted ||
+                (settings.rates[index].is_unlimited() && !is_own && !limiter.has_overrides())) {
+                continue;
+            }
+            const limits::rule asked{policy::name_of(rule),
+                                     policy::counts_recipients(rule) ? limits::unit::recipients
+                                                                     : limits::unit::messages,
+                                     settings.rates[index]};
+            const limit_seen one{rule, subject, limiter.read(asked, subject, now)};
+            const bool is_taken_away = is_own && !tenant.limits.rates[index].is_unlimited();
+            if (!one.now.rate.is_unlimited() || is_taken_away) {
+                seen.push_back(one);
+            }
+        }
+        return seen;
+    }
+
+    void write(json::writer& out, const policy::tenant& tenant, const policy::account* account) {
+        out.key("limits").begin_array();
+        for (const limit_seen& one : read(tenant, account)) {
+            out.begin_object().member("limit", policy::name_of(one.rule));
+            out.member("subject", one.subject).member("rate", config::to_text(one.now.rate));
+            out.key("used").number(one.now.used);
+            out.member("used_up", one.is_used_up());
+            if (one.now.ends) {
+                out.key("frees").number(seconds_of(*one.now.ends));
+            }
+            if (one.now.raised_until) {
+                out.member("by_command", true);
+            } else {
+                const auto key = static_cast<policy::limit_key>(one.rule);
+                write_place(out, policy.place_of_limit(tenant, account, key));
+            }
+            out.end_object();
+        }
+        out.end_array();
+    }
+};
+
+// Those that may use the sender and have a limit; first those that have reached one.
+std::vector<const policy::account*> limited_accounts(const limit_reader& limits,
+                                                     const policy::tenant& tenant,
+                                                     std::string_view sender) {
+    std::vector<const policy::account*> reached;
+    std::vector<const policy::account*> others;
+    for (const policy::account& account : tenant.accounts) {
+        // Without a list of its own it may what the tenant may.
+        if (account.senders_owner != policy::no_index &&
+            !limits.policy.may_send(account, sender).allowed) {
+            continue;
+        }
+        const std::vector<limit_seen> seen = limits.read(tenant, &account);
+        if (!seen.empty()) {
+            const bool is_reached = std::any_of(
+                seen.begin(), seen.end(), [](const limit_seen& one) { return one.is_used_up(); });
+            (is_reached ? reached : others).push_back(&account);
+        }
+    }
+    reached.insert(reached.end(), others.begin(), others.end());
+    return reached;
+}
+
+std::string_view reason_of(const relay::recipient_standing& standing, const policy::route* route) {
+    if (standing.is_tried_now) {
+        return "is being tried now";
+    }
+    if (!standing.is_held) {
+        return "waits for delivery";
+    }
+    if (route == nullptr) {
+        return "held: no route matches";
+    }
+    return route->relay == policy::relay_kind::hold ? "held by its route until it is released"
+                                                    : "held until it is released";
+}
+
+void write_recipient(json::writer& out,
+                     const policy::snapshot& policy,
+                     std::string_view address,
+                     const relay::recipient_standing& standing) {
+    const std::string_view domain = address.substr(address.rfind('@') + 1);
+    const policy::route* route = policy.route_for(domain);
+    if (!standing.is_held && route != nullptr && route->relay == policy::relay_kind::hold) {
+        route = policy.route_past_hold_for(domain); // It was released.
+    }
+    out.begin_object().member("recipient", address);
+    out.member("why", reason_of(standing, route)).key("attempts").number(standing.attempts);
+    if (standing.next_unix_ms != 0) {
+        out.key("next_try").number(standing.next_unix_ms / 1000);
+    }
+    if (!standing.last_reply.empty()) {
+        out.member("last_reply", standing.last_reply);
+    }
+    if (!standing.destination_fault.empty()) {
+        out.member("destination_fault", standing.destination_fault);
+    }
+    if (route != nullptr) {
+        write_place(out,
+                    {policy.files().front(),
+                     fmt::format("/routes/{}", route - policy.routes().data()),
+                     route->match});
+    }
+    out.end_object();
 }
 
 } // namespace
@@ -139,45 +282,26 @@ std::string daemon::why_sender(std::string_view sender) {
     write_place(out,
                 verdict.rule == policy::no_index ? policy_->place_of(*tenant)
                                                  : policy_->place_of_sender(verdict.rule));
-    out.key("limits").begin_array();
-    const std::string subject = relay::sender_subject(sender);
-    for (std::size_t index = 0; index < policy::rate_rules; ++index) {
-        const auto rule = static_cast<policy::rate_rule>(index);
-        const std::string_view counted = relay::subject_of(rule, *tenant, nullptr, subject);
-        if (counted.empty()) {
-            continue;
-        }
-        const limits::rule asked{policy::name_of(rule),
-                                 policy::counts_recipients(rule) ? limits::unit::recipients
-                                                                 : limits::unit::messages,
-                                 tenant->limits.rate_of(rule)};
-        const limits::standing now = limiter_->read(asked, counted, limit_clock_.now());
-        if (now.rate.is_unlimited()) {
-            continue;
-        }
-        out.begin_object().member("limit", asked.name).member("subject", counted);
-        out.member("rate", config::to_text(now.rate)).key("used").number(now.used);
-        out.member("used_up", now.used >= now.rate.count);
-        if (now.ends) {
-            out.key("frees").number(seconds_of(*now.ends));
-        }
-        if (now.raised_until) {
-            out.member("by_command", true);
-        } else {
-            write_place(
-                out,
-                policy_->place_of_limit(*tenant, nullptr, static_cast<policy::limit_key>(index)));
-        }
+    limit_reader limits{*policy_, *limiter_, limit_clock_.now(), relay::sender_subject(sender)};
+    limits.write(out, *tenant, nullptr);
+    const std::vector<const policy::account*> accounts =
+        verdict.allowed ? limited_accounts(limits, *tenant, sender)
+                        : std::vector<const policy::account*>();
+    const std::size_t shown = std::min(accounts.size(), accounts_shown_max);
+    out.key("accounts").begin_array();
+    for (std::size_t index = 0; index < shown; ++index) {
+        out.begin_object().member("account", accounts[index]->login);
+        limits.write(out, *tenant, accounts[index]);
         out.end_object();
     }
-    out.end_array().end_object();
+    out.end_array().key("more_accounts").number(accounts.size() - shown).end_object();
     return text;
 }
 
 std::string daemon::why_message(std::uint64_t id) {
     struct found_message {
         message::envelope envelope;
-        schedule::recipient_set outstanding;
+        std::vector<relay::recipient_standing> standing;
     };
 
     std::optional<found_message> found;
@@ -185,7 +309,7 @@ std::string daemon::why_message(std::uint64_t id) {
     on_each_shard([&](relay::shard& shard) {
         if (const relay::queued_message* one = shard.queue().find(id)) {
             const std::lock_guard hold(lock);
-            found.emplace(one->envelope, one->outstanding);
+            found.emplace(one->envelope, shard.queue().standing_of(*one, recipients_shown_max));
         }
     });
     if (!found) {
@@ -200,27 +324,8 @@ std::string daemon::why_message(std::uint64_t id) {
     out.member("account", found->envelope.account);
     out.key("received").number(found->envelope.received_unix_ms / 1000);
     out.key("recipients").begin_array();
-    std::size_t shown = 0;
-    for (std::uint32_t index = 0; index < found->envelope.recipients.size(); ++index) {
-        if (!found->outstanding.contains(index) || shown++ >= recipients_shown_max) {
-            continue;
-        }
-        const std::string& address = found->envelope.recipients[index].address;
-        out.begin_object().member("recipient", address);
-        const policy::route* route = policy_->route_for(address.substr(address.rfind('@') + 1));
-        if (route == nullptr) {
-            out.member("why", "held: no route matches").end_object();
-            continue;
-        }
-        out.member("why",
-                   route->relay == policy::relay_kind::hold
-                       ? std::string_view("held by its route until it is released")
-                       : std::string_view("waits for delivery"));
-        write_place(out,
-                    {policy_->files().front(),
-                     fmt::format("/routes/{}", route - policy_->routes().data()),
-                     route->match});
-        out.end_object();
+    for (const relay::recipient_standing& one : found->standing) {
+        write_recipient(out, *policy_, found->envelope.recipients[one.recipient].address, one);
     }
     out.end_array().end_object();
     return text;

@@ -1,11 +1,13 @@
 #include "program/daemon/file_watch.h"
 
+#include <climits>
 #include <fmt/format.h>
 
-#include <sys/inotify.h>
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <unistd.h>
 #include <utility>
@@ -16,7 +18,12 @@ namespace {
 
 constexpr std::uint32_t events = IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE |
                                  IN_DELETE | IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF;
-constexpr int links_max = 8; // One after the other, as symlinked configurations have them.
+// Editors and tools change a file in steps: what is read amid them is half a policy.
+constexpr std::chrono::milliseconds quiet_time{100};
+constexpr std::chrono::milliseconds stirring_max{700};
+constexpr std::chrono::milliseconds poll_interval{500};
+constexpr int poll_share = 4; // Waits this many times longer than looking took.
+constexpr int links_max = 8;  // One after the other, as symlinked configurations have them.
 
 void add_identity(std::string& into, const std::string& path) {
     struct stat found{};
@@ -57,7 +64,8 @@ std::string identity_of(const std::string& path) {
 
 } // namespace
 
-file_watch::file_watch() : fd_(inotify_init1(IN_NONBLOCK | IN_CLOEXEC)) {}
+file_watch::file_watch(std::function<void(const std::string&)> tell, inotify_calls calls)
+    : tell_(std::move(tell)), calls_(calls) {}
 
 file_watch::~file_watch() {
     if (fd_ >= 0) {
@@ -77,24 +85,50 @@ void file_watch::watch(std::vector<std::string> paths) {
 }
 
 void file_watch::note() {
+    is_unread_ = false;
     for (auto& [path, identity] : seen_) {
         identity = identity_of(path);
     }
 }
 
 void file_watch::add_watches() {
-    if (fd_ < 0) {
-        return;
+    const bool was_polled = is_polled();
+    fault_ = first_fault();
+    if (is_polled() && !was_polled) {
+        tell_(fmt::format("changed files are looked for each half second, for inotify does not "
+                          "tell of all: {}",
+                          fault_));
+    } else if (was_polled && !is_polled()) {
+        tell_("inotify tells of all changed files again");
     }
+}
+
+// All that can be watched is, whatever cannot.
+std::string file_watch::first_fault() {
+    if (fd_ < 0) {
+        fd_ = calls_.init(IN_NONBLOCK | IN_CLOEXEC);
+    }
+    if (fd_ < 0) {
+        return errno == EMFILE ? "fs.inotify.max_user_instances, or the number of open files, is "
+                                 "reached"
+                               : std::strerror(errno);
+    }
+    std::string first;
+    const auto watch_folder = [&](const std::filesystem::path& folder) {
+        std::string fault = fault_of(folder.string());
+        if (first.empty()) {
+            first = std::move(fault);
+        }
+    };
     for (const std::string& path : paths_) {
         std::filesystem::path at = path;
         std::error_code error;
         if (std::filesystem::is_directory(at, error)) {
-            (void)inotify_add_watch(fd_, at.c_str(), events);
+            watch_folder(at);
         }
         // The folder of the name, then of each link's target: any of them may be replaced.
         for (int links = 0; links < links_max; ++links) {
-            (void)inotify_add_watch(fd_, at.parent_path().c_str(), events);
+            watch_folder(at.parent_path());
             if (!std::filesystem::is_symlink(at, error)) {
                 break;
             }
@@ -105,9 +139,18 @@ void file_watch::add_watches() {
             at = target.is_absolute() ? target : at.parent_path() / target;
         }
     }
+    return first;
 }
 
-void file_watch::drain() {
+std::string file_watch::fault_of(const std::string& folder) const {
+    if (calls_.add(fd_, folder.c_str(), events) >= 0) {
+        return {};
+    }
+    return folder + ": " +
+           (errno == ENOSPC ? "fs.inotify.max_user_watches is reached" : std::strerror(errno));
+}
+
+void file_watch::drain() const {
     alignas(inotify_event) char buffer[4096];
     while (read(fd_, buffer, sizeof buffer) > 0) {
         // Which file it was does not matter: the identities tell.
@@ -117,8 +160,54 @@ void file_watch::drain() {
 bool file_watch::is_changed() {
     add_watches(); // A folder may be another one by now.
     const std::map<std::string, std::string> before = seen_;
+    const bool was_unread = is_unread_;
     note();
+    is_unread_ = was_unread;
     return seen_ != before;
+}
+
+bool file_watch::look(bool is_readable, time_point now) {
+    bool stirs = is_readable;
+    if (is_readable) {
+        drain();
+    }
+    if (is_polled() && now >= next_poll_) {
+        const time_point began = std::chrono::steady_clock::now();
+        if (is_changed()) {
+            is_unread_ = stirs = true;
+        }
+        const auto took = std::chrono::steady_clock::now() - began;
+        next_poll_ = now + took + std::max<time_point::duration>(poll_interval, poll_share * took);
+    }
+    if (stirs) {
+        stirred_ = now;
+        if (!is_stirring()) {
+            first_stirred_ = now;
+        }
+    }
+    const bool is_patient = now - first_stirred_ < stirring_max;
+    if (!is_stirring() || (is_patient && now - stirred_ < quiet_time)) {
+        return false;
+    }
+    const bool changed = is_changed();
+    if (changed && is_polled() && is_patient) {
+        is_unread_ = true; // Without events, who is still writing is told by the file alone.
+        stirred_ = now;
+        return false;
+    }
+    first_stirred_ = {};
+    return std::exchange(is_unread_, false) || changed;
+}
+
+int file_watch::wait_ms(time_point now) const {
+    if (is_stirring()) {
+        return static_cast<int>(quiet_time.count());
+    }
+    if (!is_polled()) {
+        return INT_MAX;
+    }
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(next_poll_ - now);
+    return static_cast<int>(std::clamp<std::int64_t>(left.count() + 1, 1, INT_MAX));
 }
 
 } // namespace ebbgate::program

@@ -82,6 +82,11 @@ void scheduler::hold(const delivery_item& item) {
     ++total_.held;
 }
 
+recipient_set scheduler::held_of(std::uint64_t message_id) const {
+    const auto found = held_by_message_.find(message_id);
+    return found == held_by_message_.end() ? recipient_set() : item_of(found->second).recipients;
+}
+
 std::optional<delivery_item> scheduler::release(std::uint64_t message_id) {
     const auto found = held_by_message_.find(message_id);
     if (found == held_by_message_.end()) {

@@ -57,6 +57,7 @@ public:
     // Out of the hold, and out of the scheduler: the caller adds it where policy now says.
     [[nodiscard]] std::optional<delivery_item> release(std::uint64_t message_id);
     [[nodiscard]] std::optional<delivery_item> release_next(); // The one held longest.
+    [[nodiscard]] recipient_set held_of(std::uint64_t message_id) const;
 
     // One connection to open or to wake, lanes in turn. Call until it returns nothing.
     [[nodiscard]] std::optional<lane_work> next_due(std::int64_t now_ms);
