@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <span>
 #include <vector>
 
 namespace ebbgate::crypto {
@@ -116,9 +117,9 @@ std::string exported(const mp_int& number) {
     return bytes;
 }
 
-// False: it has more limbs than half of the modulus.
-bool export_limbs(const mp_int& number, std::size_t limbs, rsa_limbs::number& out) {
-    std::array<byte, modulus_bytes_max / 2> bytes{};
+// False: it has more limbs.
+bool export_limbs(const mp_int& number, std::size_t limbs, std::span<unsigned long long> out) {
+    std::array<byte, modulus_bytes_max> bytes{};
     const std::size_t wanted = limbs * 8;
     if (wanted > bytes.size() || static_cast<std::size_t>(mp_unsigned_bin_size(&number)) > wanted) {
         return false;
@@ -132,20 +133,22 @@ bool export_limbs(const mp_int& number, std::size_t limbs, rsa_limbs::number& ou
     return exported;
 }
 
-// crypto_mb wants both primes to be of half the modulus' bits.
+// crypto_mb wants both primes to be of half the modulus' bits; the exponent is for its check.
 std::unique_ptr<rsa_limbs> limbs_of(const RsaKey& key, std::size_t bits) {
     if (bits != 2048 && bits != 3072 && bits != 4096) {
         return nullptr;
     }
     const int half = static_cast<int>(bits / 2);
-    if (mp_count_bits(&key.p) != half || mp_count_bits(&key.q) != half) {
+    if (mp_isword(&key.e, public_exponent) != MP_YES || mp_count_bits(&key.p) != half ||
+        mp_count_bits(&key.q) != half) {
         return nullptr;
     }
     const std::size_t limbs = bits / 2 / 64;
     auto out = std::make_unique<rsa_limbs>();
     const bool all = export_limbs(key.p, limbs, out->p) && export_limbs(key.q, limbs, out->q) &&
                      export_limbs(key.dP, limbs, out->dp) && export_limbs(key.dQ, limbs, out->dq) &&
-                     export_limbs(key.u, limbs, out->inverse_q);
+                     export_limbs(key.u, limbs, out->inverse_q) &&
+                     export_limbs(key.n, 2 * limbs, out->modulus);
     return all ? std::move(out) : nullptr;
 }
 

@@ -56,6 +56,7 @@ struct rsa_limbs {
     number dp{};
     number dq{};
     number inverse_q{};
+    std::array<unsigned long long, 2 * limbs_max> modulus{}; // No secret. Its exponent is 65537.
 };
 
 class rsa_private_key {

@@ -40,6 +40,36 @@ private:
     std::vector<std::uint8_t> bytes_;
 };
 
+// The public operation gives the padded digests again, in their lanes; what is not there is not
+// verified.
+void clear_unverified(std::span<rsa_request* const> lanes,
+                      std::span<const std::string> padded,
+                      std::size_t bits,
+                      mbx_status signed_lanes) {
+    std::array<const unsigned char*, rsa_batch_max> from{};
+    std::array<unsigned char*, rsa_batch_max> to{};
+    std::array<const unsigned long long*, rsa_batch_max> modulus{};
+    std::array<std::array<unsigned char, rsa_bits_max / 8>, rsa_batch_max> found{};
+    for (std::size_t lane = 0; lane < lanes.size(); ++lane) {
+        from[lane] = reinterpret_cast<const unsigned char*>(lanes[lane]->signature.data());
+        to[lane] = found[lane].data();
+        modulus[lane] = lanes[lane]->key->limbs()->modulus.data();
+    }
+    const mbx_RSA_Method* method = mbx_RSA_pub65537_Method(static_cast<int>(bits));
+    EBBGATE_ASSERT(method != nullptr);
+    scratch work(static_cast<std::size_t>(mbx_RSA_Method_BufSize(method)));
+    const mbx_status status = mbx_rsa_public_mb8(
+        from.data(), to.data(), modulus.data(), static_cast<int>(bits), method, work.data());
+    for (std::size_t lane = 0; lane < lanes.size(); ++lane) {
+        const auto at = static_cast<int>(lane);
+        const byte_view opened(reinterpret_cast<const char*>(found[lane].data()), bits / 8);
+        if (MBX_GET_STS(signed_lanes, at) != MBX_STATUS_OK ||
+            MBX_GET_STS(status, at) != MBX_STATUS_OK || opened != padded[lane]) {
+            lanes[lane]->signature.clear();
+        }
+    }
+}
+
 // All of one size, each with limbs. A lane that fails or does not verify is left empty.
 void sign_in_lanes(std::span<rsa_request* const> lanes, std::size_t bits) {
     using number = const unsigned long long*;
@@ -79,13 +109,7 @@ void sign_in_lanes(std::span<rsa_request* const> lanes, std::size_t bits) {
                                                       static_cast<int>(bits),
                                                       method,
                                                       work.data());
-    for (std::size_t lane = 0; lane < lanes.size(); ++lane) {
-        rsa_request& request = *lanes[lane];
-        if (MBX_GET_STS(status, static_cast<int>(lane)) != MBX_STATUS_OK ||
-            !request.key->public_key().verify(request.digest, request.signature)) {
-            request.signature.clear();
-        }
-    }
+    clear_unverified(lanes, padded, bits, status);
 }
 
 void sign_by_vectors(std::span<rsa_request> requests, std::size_t lanes_min) {
