@@ -350,6 +350,11 @@ class Refusing(WithGateway):
         self.assertNotEqual(code, 0, (out, err))
         policy = gateway.status()["policy"]
         self.assertEqual((policy["fingerprint"], policy["stale"]), (before, True))
+        # Nor does a change by command let in what was refused.
+        code, out, err = gateway.ctl("sender", "add", "new@acme.test", "--tenant", "acme", "--json")
+        self.assertIn('"in_force":false', (out + err).replace(" ", ""))
+        policy = gateway.status()["policy"]
+        self.assertEqual((policy["fingerprint"], policy["stale"]), (before, True))
         Client(gateway.ports["smtps"], implicit_tls=True).say("EHLO x.test")
         (gateway.folder / "cert.pem").write_text(good)
         self.assertEqual(gateway.ctl("reload")[0], 0)

@@ -163,6 +163,7 @@ result<void> daemon::start() {
     if (auto done = recover(recovered); !done) {
         return done;
     }
+    const auto reading_since = std::chrono::system_clock::now();
     const auto loaded = open_overlay(); // Behind the spool's lock: one daemon has it.
     if (!loaded) {
         return std::unexpected(loaded.error());
@@ -230,7 +231,7 @@ result<void> daemon::start() {
     if (auto done = open_admin(); !done) {
         return done;
     }
-    watch_files(*policy_);
+    watch_files(*policy_, reading_since);
     on_each_shard([](relay::shard& shard) { shard.open_listeners(); });
     return {};
 }

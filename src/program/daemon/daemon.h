@@ -81,7 +81,8 @@ private:
                       std::shared_ptr<const relay::signing_keys> keys);
     void free_retired();
     [[nodiscard]] result<void> apply_overrides(const std::vector<policy::rate_override>& overrides);
-    void watch_files(const policy::snapshot& policy);
+    void watch_files(const policy::snapshot& policy,
+                     std::chrono::system_clock::time_point reading_since);
     // Reloads when what changed has been quiet for a moment; frees snapshots nobody uses any more.
     // Returns how long poll() may wait.
     int tend(bool files_stirred);

@@ -45,13 +45,19 @@ std::string daemon::refuse_reload(const std::string& why) {
 
 std::string daemon::reload(reload_kind kind) {
     const bool dry_run = kind == reload_kind::dry_run;
-    const bool is_overlay = kind == reload_kind::overlay;
+    const auto reading_since = std::chrono::system_clock::now();
+    // What else changed in the files has to pass whole, certificates and all.
+    const bool is_overlay =
+        kind == reload_kind::overlay && !policy_is_stale_ && !watch_.is_changed();
     if (!dry_run && !is_overlay) {
         watch_.note(); // What changes from here on is another change.
     }
     // The shards go on, and go first.
     std::expected<policy::loaded, std::string> loaded;
     background_.run([this, &loaded] { loaded = load_policy(); });
+    if (is_overlay && watch_.is_changed()) {
+        return reload(reload_kind::silent);
+    }
     if (!loaded) {
         return dry_run ? admin::refusal(admin::refusal_reason::failed, loaded.error())
                        : refuse_reload(loaded.error());
@@ -60,7 +66,7 @@ std::string daemon::reload(reload_kind kind) {
     auto keys = relay::signing_keys::load(*loaded->policy, keys_.get());
     if (!keys) {
         if (!dry_run && !is_overlay) {
-            watch_files(*loaded->policy); // Until its keys are there.
+            watch_files(*loaded->policy, reading_since); // Until its keys are there.
         }
         const std::string why = config::to_text(keys.error());
         return dry_run ? admin::refusal(admin::refusal_reason::failed, why) : refuse_reload(why);
@@ -73,7 +79,7 @@ std::string daemon::reload(reload_kind kind) {
         auto made = relay::load_identities(server_, *loaded->policy);
         if (!made) {
             if (!dry_run) {
-                watch_files(*loaded->policy); // Until its certificates are there.
+                watch_files(*loaded->policy, reading_since); // Until its certificates are there.
             }
             const std::string why = config::to_text(made.error());
             return dry_run ? admin::refusal(admin::refusal_reason::failed, why)
@@ -112,7 +118,7 @@ std::string daemon::reload(reload_kind kind) {
         if (files_ != nullptr) {
             files_->set_tls(std::move(identities.back()));
         }
-        watch_files(*policy_);
+        watch_files(*policy_, reading_since);
         note("policy reloaded");
     }
     return text;
@@ -162,10 +168,11 @@ result<void> daemon::apply_overrides(const std::vector<policy::rate_override>& o
     return limiter_->replace(std::move(wanted), now);
 }
 
-void daemon::watch_files(const policy::snapshot& policy) {
+void daemon::watch_files(const policy::snapshot& policy,
+                         std::chrono::system_clock::time_point reading_since) {
     std::vector<std::string> paths = relay::identity_files(server_, policy);
     paths.push_back(server_.policy);
-    watch_.watch(std::move(paths));
+    watch_.watch(std::move(paths), reading_since);
 }
 
 int daemon::tend(bool files_stirred) {

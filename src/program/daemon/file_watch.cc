@@ -22,6 +22,8 @@ constexpr std::uint32_t events = IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | 
 constexpr std::chrono::milliseconds quiet_time{100};
 constexpr std::chrono::milliseconds stirring_max{700};
 constexpr std::chrono::milliseconds poll_interval{500};
+// A file's time is that of the kernel's last tick.
+constexpr std::chrono::milliseconds stamp_grain{10};
 constexpr int poll_share = 4; // Waits this many times longer than looking took.
 constexpr int links_max = 8;  // One after the other, as symlinked configurations have them.
 
@@ -40,6 +42,28 @@ void add_identity(std::string& into, const std::string& path) {
                         found.st_mtim.tv_nsec,
                         found.st_ctim.tv_sec,
                         found.st_ctim.tv_nsec);
+}
+
+// The file, or one in the folder.
+bool is_changed_since(const std::string& path, std::chrono::system_clock::time_point since) {
+    const auto is_later = [since](const std::string& one) {
+        struct stat found{};
+        return stat(one.c_str(), &found) == 0 &&
+               std::chrono::seconds(found.st_ctim.tv_sec) +
+                       std::chrono::nanoseconds(found.st_ctim.tv_nsec) >
+                   since.time_since_epoch();
+    };
+    if (is_later(path)) {
+        return true;
+    }
+    std::error_code error;
+    for (std::filesystem::directory_iterator at(path, error), end; !error && at != end;
+         at.increment(error)) {
+        if (is_later(at->path().string())) {
+            return true;
+        }
+    }
+    return false;
 }
 
 std::string identity_of(const std::string& path) {
@@ -73,13 +97,19 @@ file_watch::~file_watch() {
     }
 }
 
-void file_watch::watch(std::vector<std::string> paths) {
+void file_watch::watch(std::vector<std::string> paths,
+                       std::chrono::system_clock::time_point reading_since) {
     paths_ = std::move(paths);
     add_watches();
     std::map<std::string, std::string> seen;
     for (const std::string& path : paths_) {
         const auto before = seen_.find(path);
-        seen.emplace(path, before == seen_.end() ? identity_of(path) : before->second);
+        const bool is_new = before == seen_.end();
+        seen.emplace(path, is_new ? identity_of(path) : before->second);
+        if (is_new && is_changed_since(path, reading_since - stamp_grain)) {
+            is_unread_ = true;
+            first_stirred_ = stirred_ = std::chrono::steady_clock::now();
+        }
     }
     seen_ = std::move(seen);
 }

@@ -37,11 +37,14 @@ public:
     file_watch(const file_watch&) = delete;
     file_watch& operator=(const file_watch&) = delete;
 
-    // Replaces what is watched. What note() saw stays what is compared with, but for paths that
-    // are new.
-    void watch(std::vector<std::string> paths);
+    // Replaces what is watched. What note() saw stays what is compared with. Of paths that are new,
+    // one that changed after the reading began may have been read before it did: look() says so.
+    void watch(std::vector<std::string> paths, std::chrono::system_clock::time_point reading_since);
     // Before the files are read: what is there now is what will have been read.
     void note();
+
+    // Whether they are others than those of note(), which is called by it.
+    [[nodiscard]] bool is_changed();
 
     // -1: no inotify. Another one, perhaps, after each call of look().
     [[nodiscard]] int descriptor() const noexcept { return fd_; }
@@ -57,7 +60,6 @@ private:
     // Empty: it is watched.
     [[nodiscard]] std::string fault_of(const std::string& folder) const;
     void drain() const;
-    [[nodiscard]] bool is_changed();
 
     [[nodiscard]] bool is_polled() const noexcept { return !fault_.empty(); }
 

@@ -57,10 +57,14 @@ protected:
     // Never of the size that the file has: two writes may come within one tick of its clock.
     void write(const std::string& text) const { std::ofstream(file_) << text; }
 
-    file_watch& make(std::vector<std::string> paths) {
+    // Read when nothing had changed for long, unless told otherwise.
+    file_watch&
+    make(std::vector<std::string> paths,
+         std::chrono::system_clock::time_point reading_since = std::chrono::system_clock::now() +
+                                                               std::chrono::hours(1)) {
         watch_ = std::make_unique<file_watch>(
             [this](const std::string& line) { lines_.push_back(line); }, calls);
-        watch_->watch(std::move(paths));
+        watch_->watch(std::move(paths), reading_since);
         return *watch_;
     }
 
@@ -100,6 +104,17 @@ TEST_F(file_watch_test, sees_a_change_by_inotify) {
     EXPECT_TRUE(lines_.empty());
 }
 
+TEST_F(file_watch_test, looks_once_more_at_a_new_file_that_changed_while_it_was_read) {
+    const auto before = std::chrono::system_clock::now() - std::chrono::hours(1);
+    for (const std::string& path : {file_, folder_}) {
+        file_watch& watch = make({path}, before);
+        EXPECT_GE(reloads_after(watch, 500), 0) << path;
+        watch.note();
+        watch.watch({path}, before); // No longer new.
+        EXPECT_EQ(reloads_after(watch, 2000), -1) << path;
+    }
+}
+
 struct broken {
     const char* name;
     int init;
@@ -117,13 +132,13 @@ TEST_P(broken_inotify, is_made_up_for_by_looking_each_half_second) {
     for (const std::string text : {"22", "333", "4444"}) {
         write(text);
         const int after = reloads_after(watch, 1500);
-        EXPECT_TRUE(after >= 0 && after <= 800) << after;
+        EXPECT_TRUE(after >= 0 && after <= 1200) << after; // 700, and what a busy machine adds.
         EXPECT_EQ(reloads_after(watch, 2000), -1);
     }
     std::ofstream(folder_ + "/tenant.json") << "x"; // The folder has another file.
-    EXPECT_GE(reloads_after(watch, 800), 0);
+    EXPECT_GE(reloads_after(watch, 1500), 0);
     std::filesystem::remove(file_);
-    EXPECT_GE(reloads_after(watch, 800), 0);
+    EXPECT_GE(reloads_after(watch, 1500), 0);
     ASSERT_EQ(lines_.size(), 1U);
     EXPECT_NE(lines_[0].find(GetParam().said), std::string::npos) << lines_[0];
     // And when there is room again, it is used.
