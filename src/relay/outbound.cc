@@ -148,6 +148,7 @@ void outbound::finish_recipient(queued_message& message,
                                 const attempt_place& place,
                                 std::uint32_t attempts) {
     message.outstanding.remove(index);
+    message.tried.remove(index);
     if (type == outcome::event_type::delivery) {
         ++context_.counters.deliveries;
     } else {

@@ -30,8 +30,9 @@ namespace ebbgate::relay {
 
 // How a recipient of a queued message stands, for `why`.
 struct recipient_standing {
-    std::uint32_t recipient = 0;   // In the envelope.
-    std::uint32_t attempts = 0;    // That reached its destination.
+    std::uint32_t recipient = 0; // In the envelope.
+    // That reached its destination. Nothing: they are not known, nor is next_unix_ms.
+    std::optional<std::uint32_t> attempts;
     std::int64_t next_unix_ms = 0; // 0: it is held, or tried now.
     std::string last_reply;        // Since the start of the process; empty: none.
     std::string destination_fault; // No connection works; empty: none was refused.

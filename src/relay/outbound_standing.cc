@@ -38,13 +38,15 @@ std::vector<recipient_standing> outbound::standing_of(const queued_message& mess
             one.attempts = note->attempts;
             one.last_reply = note->reply;
             due_unix_ms = is_flushed_since(note->made_ms) ? 0 : unix_ms_at(note->due_ms);
+        } else if (message.tried.had_no_room()) {
+            one.attempts.reset();
         }
         one.is_tried_now =
             std::any_of(connections_.begin(), connections_.end(), [&](const auto& entry) {
                 const connection& used = *entry.second;
                 return used.message == &message && used.item.recipients.contains(index);
             });
-        if (one.is_held || one.is_tried_now) {
+        if (one.is_held || one.is_tried_now || !one.attempts) {
             return;
         }
         one.next_unix_ms = std::max(due_unix_ms, now_unix_ms);

@@ -168,7 +168,10 @@ void write_recipient(json::writer& out,
         route = policy.route_past_hold_for(domain); // It was released.
     }
     out.begin_object().member("recipient", address);
-    out.member("why", reason_of(standing, route)).key("attempts").number(standing.attempts);
+    out.member("why", reason_of(standing, route));
+    if (standing.attempts) {
+        out.key("attempts").number(*standing.attempts);
+    }
     if (standing.next_unix_ms != 0) {
         out.key("next_try").number(standing.next_unix_ms / 1000);
     }

@@ -33,8 +33,14 @@ public:
     // In the place of what was known of this recipient.
     void add(std::uint32_t recipient, attempt_note note);
 
+    // It will not be tried again.
+    void remove(std::uint32_t recipient);
+
     // Null: it was not tried, or there was no room to note it. Good until the next add().
     [[nodiscard]] const attempt_note* find(std::uint32_t recipient) const noexcept;
+
+    // What was not noted may yet have been tried.
+    [[nodiscard]] bool had_no_room() const noexcept { return had_no_room_; }
 
     [[nodiscard]] std::size_t size() const noexcept { return notes_.size(); }
 
@@ -44,6 +50,7 @@ private:
         attempt_note note;
     };
 
+    bool had_no_room_ = false;
     std::vector<shared_note> notes_; // No two are equal: recipients share one.
 };
 
