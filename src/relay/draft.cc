@@ -134,8 +134,11 @@ void draft::begin_file() {
 
 void draft::add_to_file(byte_view decoded) {
     if (open_file_ != nullptr) {
+        const std::uint64_t before = open_file_->memory_bytes();
         open_file_->append(decoded);
-        count_files();
+        const std::uint64_t grown = open_file_->memory_bytes() - before; // It never shrinks here.
+        context_.counters.hot_bytes += grown;
+        files_bytes_ += grown;
         if (!over_ && context_.counters.hot_bytes > context_.memory_bytes_max) {
             fail_with(smtp::reply_table::storage_full);
         }
@@ -199,6 +202,7 @@ void draft::drop_files() {
     for (const auto& file : files_) {
         file->drop();
     }
+    count_files();
 }
 
 void draft::spill() {

@@ -97,6 +97,8 @@ public:
     void end_message() override;
     void abort_message() override;
 
+    void transaction_dropped() override { expect_signature(false); }
+
     // net::stream_observer
     std::size_t on_input(byte_view bytes) noexcept override;
     void on_closed(net::close_reason reason) noexcept override;

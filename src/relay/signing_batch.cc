@@ -1,8 +1,22 @@
 #include "relay/signing_batch.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace ebbgate::relay {
+
+namespace {
+
+// Of one turn: Ed25519 costs little, but not nothing.
+constexpr std::size_t signatures_max = 32;
+
+std::size_t count_rsa(const signing_request& request) noexcept {
+    return static_cast<std::size_t>(std::ranges::count_if(request.signatures, [](const auto& one) {
+        return one.key->type() == dkim::key_type::rsa;
+    }));
+}
+
+} // namespace
 
 signing_batch::signing_batch(task::reactor& reactor, std::uint64_t wait_ms)
     : reactor_(reactor), wait_ms_(wait_ms) {
@@ -25,9 +39,9 @@ void signing_batch::arrived() {
 
 void signing_batch::add(signing_request& request) {
     waiting_.push_back(&request);
-    waiting_signatures_ += request.signatures.size();
+    waiting_rsa_ += count_rsa(request);
     added_ms_[added_++ % added_ms_.size()] = reactor_.now_ms();
-    if (waiting_signatures_ >= dkim::batch_max || !more_to_come()) {
+    if (waiting_rsa_ >= dkim::batch_max || !more_to_come()) {
         run_soon();
     } else {
         wait();
@@ -61,27 +75,35 @@ void signing_batch::run_soon() {
     }
 }
 
-// Whole eights, or `all`.
+// One batch a turn, for the shard has other work. Not a full one only when `all` are wanted.
 void signing_batch::run(bool all) {
-    const std::size_t wanted =
-        all ? waiting_signatures_ : waiting_signatures_ / dkim::batch_max * dkim::batch_max;
+    if (waiting_.empty() || (!all && waiting_rsa_ < dkim::batch_max)) {
+        wait();
+        return;
+    }
     std::vector<dkim::prepared_signature*> batch;
+    std::size_t rsa = 0;
     auto end = waiting_.begin();
-    for (; end != waiting_.end() && batch.size() + (*end)->signatures.size() <= wanted; ++end) {
+    for (; end != waiting_.end() && batch.size() < signatures_max; ++end) {
+        const std::size_t more = count_rsa(**end);
+        if (rsa + more > dkim::batch_max && !batch.empty()) {
+            break;
+        }
+        rsa += more;
         for (dkim::prepared_signature& signature : (*end)->signatures) {
             batch.push_back(&signature);
         }
     }
-    if (batch.empty()) {
-        wait();
-        return;
-    }
     const std::vector<signing_request*> done(waiting_.begin(), end);
     waiting_.erase(waiting_.begin(), end);
-    waiting_signatures_ -= batch.size();
+    waiting_rsa_ -= rsa;
     reactor_.timers().clear(deadline_);
-    wait();
     dkim::sign(batch);
+    if (!waiting_.empty() && (all || waiting_rsa_ >= dkim::batch_max)) {
+        run_soon();
+    } else {
+        wait();
+    }
     for (signing_request* request : done) {
         request->on_signed(*request);
     }

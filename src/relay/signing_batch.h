@@ -5,7 +5,7 @@
 // Output  Their signatures, in a later turn: when there are eight, when no other is to be expected,
 //         or wait_ms_max after the first. One that failed has none.
 // Owner   The shard. A request is its owner's and stays where it is until it was signed.
-// Bounds  The time of eight, about a millisecond, for each eight. Without the vectors nobody waits.
+// Bounds  One batch a turn, about a millisecond with 2048 bits. Without the vectors nobody waits.
 
 #pragma once
 
@@ -54,7 +54,7 @@ private:
     task::reactor& reactor_;
     std::uint64_t wait_ms_;
     std::vector<signing_request*> waiting_;
-    std::size_t waiting_signatures_ = 0;
+    std::size_t waiting_rsa_ = 0; // Signatures of those.
     std::size_t expected_ = 0;
     std::array<std::uint64_t, dkim::batch_max> added_ms_{}; // The last ones, in turns.
     std::size_t added_ = 0;

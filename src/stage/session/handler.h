@@ -67,6 +67,9 @@ public:
     virtual void end_message() = 0;
     // After begin_message, instead of end_message: keep nothing of it.
     virtual void abort_message() = 0;
+
+    // A transaction that check_sender() allowed is over before a message began.
+    virtual void transaction_dropped() {}
 };
 
 } // namespace ebbgate::session

@@ -230,6 +230,8 @@ void session::forget_transaction() {
     transaction_.reset();
     if (begun) {
         handler_.abort_message();
+    } else {
+        handler_.transaction_dropped();
     }
 }
 
