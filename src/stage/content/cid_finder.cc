@@ -97,6 +97,9 @@ void cid_finder::add(byte_view id) {
         return;
     }
     ids_.insert(percent_decoded(id));
+    if (const std::size_t comma = id.find(','); comma != byte_view::npos) {
+        ids_.insert(percent_decoded(id.substr(0, comma))); // In a srcset it separates.
+    }
 }
 
 bool cid_finder::refers_to(byte_view content_id) const {

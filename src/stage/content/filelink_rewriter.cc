@@ -182,7 +182,7 @@ void filelink_rewriter::take_content() {
     if (is_html_) {
         shown_.push(decoded_);
     }
-    if (state_ == state::passing) {
+    if (state_ == state::passing || decoded_.empty()) {
         return;
     }
     sink_.add_to_file(decoded_);

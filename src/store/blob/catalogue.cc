@@ -185,9 +185,17 @@ result<void> catalogue::flush() {
 }
 
 void catalogue::flush_if_free() {
-    if (const std::unique_lock locked(lock_, std::try_to_lock); locked) {
-        (void)settle();
+    const std::unique_lock locked(lock_, std::try_to_lock);
+    if (!locked || database_ == nullptr || is_behind_) {
+        return; // A comparison takes long: that is for a list or a sweep.
     }
+    {
+        const std::scoped_lock queue_locked(queue_lock_);
+        if (lost_changes_) {
+            return;
+        }
+    }
+    (void)write_queue();
 }
 
 result<void> catalogue::settle() {

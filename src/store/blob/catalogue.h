@@ -53,7 +53,7 @@ public:
     bool found(const content_row& content); // Of which no link may be known.
 
     [[nodiscard]] result<void> flush();
-    // Unless another thread has the database, for a list or a sweep: then nothing.
+    // Unless another thread has the database, or much is to be done first: then nothing.
     void flush_if_free();
     // Durably: this link's record is about to change, and is read again after a crash.
     [[nodiscard]] result<void> announce(std::string_view token);
