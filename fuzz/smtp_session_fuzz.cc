@@ -31,7 +31,7 @@ public:
 
     void start_tls() override { EBBGATE_ASSERT(false); } // It is not offered here.
 
-    void refused(ebbgate::smtp::verb, const ebbgate::smtp::reply&) override {}
+    void refused(ebbgate::smtp::verb, const ebbgate::smtp::reply&, std::string_view) override {}
 
     void close() override {
         EBBGATE_ASSERT(!closed_ && !begun_);

@@ -279,7 +279,7 @@ void inbound_connection::close() {
     over();
 }
 
-void inbound_connection::refused(smtp::verb verb, const smtp::reply& reply) {
+void inbound_connection::refused(smtp::verb verb, const smtp::reply& reply, std::string_view rule) {
     // A stranger's commands, each of them long, must not be so many lines: the counts of the
     // session's last line tell the rest.
     constexpr int authentication_required = 530;
@@ -295,8 +295,10 @@ void inbound_connection::refused(smtp::verb verb, const smtp::reply& reply) {
         return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
     });
     constexpr int too_big = 552;
-    if (reply.code == too_big && rule_.empty()) {
-        rule_ = size_rule();
+    if (!rule.empty()) {
+        rule_ = rule;
+    } else if (reply.code == too_big && rule_.empty()) {
+        rule_ = size_rule(policy::limit_key::upload_size);
     }
     context_.journal.rejected(context_.reactor.unix_us(), address_, stage, reply, known, "", rule_);
     rule_.clear();
@@ -339,8 +341,12 @@ std::optional<std::string> inbound_connection::decode_base64(byte_view text) {
 
 void inbound_connection::strike(session::strike_cause cause) {
     if (cause == session::strike_cause::insecure_authentication) {
-        context_.journal.login_failed(
-            context_.reactor.unix_us(), address_, session_.sasl_method(), "");
+        context_.journal.login_failed(context_.reactor.unix_us(),
+                                      address_,
+                                      session_.sasl_method(),
+                                      "",
+                                      smtp::reply_table::authentication_needs_tls,
+                                      "authentication in the clear");
     }
     auto waiting = std::make_shared<strike_wait>();
     waiting->connection = this;
@@ -396,6 +402,9 @@ void inbound_connection::authenticate(std::string login, std::string password) {
             }
         });
     if (!queued) {
+        refused(smtp::verb::auth,
+                smtp::reply_table::authentication_unavailable,
+                "too many logins wait for their check");
         login_.reset();
         session_.authentication_finished(session::authentication_result::unavailable);
     }
@@ -411,8 +420,12 @@ void inbound_connection::login_checked(const login_check& check) {
         (!settings_.tenant.empty() &&
          settings_.tenant != context_.policy->tenant_of(*account).name)) {
         ++context_.counters.logins_failed;
-        context_.journal.login_failed(
-            context_.reactor.unix_us(), address_, session_.sasl_method(), check.login);
+        context_.journal.login_failed(context_.reactor.unix_us(),
+                                      address_,
+                                      session_.sasl_method(),
+                                      check.login,
+                                      smtp::reply_table::authentication_failed,
+                                      "authentication failure");
         session_.authentication_finished(session::authentication_result::rejected);
         return;
     }

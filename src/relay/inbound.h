@@ -81,7 +81,7 @@ public:
     // session::handler
     void send(byte_view reply_bytes) override;
     void start_tls() override;
-    void refused(smtp::verb verb, const smtp::reply& reply) override;
+    void refused(smtp::verb verb, const smtp::reply& reply, std::string_view rule) override;
     void close() override;
     std::optional<std::string> decode_base64(byte_view text) override;
     void authenticate(std::string login, std::string password) override;
@@ -138,7 +138,7 @@ private:
     [[nodiscard]] std::optional<session::sender_refusal> judge_sender(byte_view sender) const;
     // By which it is judged: for the log.
     [[nodiscard]] std::string sender_rule() const;
-    [[nodiscard]] std::string size_rule() const;
+    [[nodiscard]] std::string size_rule(policy::limit_key key) const;
     // content::chain_owner
     bool header_complete(const mail::header_scanner& header) override;
     void store(byte_view wire) override;

@@ -91,16 +91,18 @@ std::string inbound_connection::sender_rule() const {
     return fmt::format("authorized_senders of {} ({}: {})", place.text, place.file, place.pointer);
 }
 
-std::string inbound_connection::size_rule() const {
+std::string inbound_connection::size_rule(policy::limit_key key) const {
     const policy::tenant* tenant = policy_->find_tenant(tenant_name_);
     if (tenant == nullptr) {
         return {}; // The listener's own bound.
     }
     const policy::account* account = policy_->find_account(login_name_);
-    const policy::rule_place place =
-        policy_->place_of_limit(*tenant, account, policy::limit_key::upload_size);
-    return fmt::format(
-        "upload_size or message_size of {} ({}: {})", tenant_name_, place.file, place.pointer);
+    const policy::rule_place place = policy_->place_of_limit(*tenant, account, key);
+    return fmt::format("{} of {} ({}: {})",
+                       key == policy::limit_key::message_size ? "message_size" : "upload_size",
+                       tenant_name_,
+                       place.file,
+                       place.pointer);
 }
 
 std::optional<smtp::reply> inbound_connection::check_recipient(const message::envelope& envelope,
@@ -288,7 +290,8 @@ bool inbound_connection::refuse_content() {
         answer = *header_refusal_;
         rule_ = refused_unsigned_
                     ? fmt::format("dkim of {} ({}: {}/dkim)", place.text, place.file, place.pointer)
-                    : "check_header_from; " + sender_rule();
+                : tenant_->check_header_from ? "check_header_from; " + sender_rule()
+                                             : "header From";
     }
     ++context_.counters.messages_refused;
     abort_message();
@@ -312,6 +315,7 @@ bool inbound_connection::refuse_message() {
     if (message_bytes_max_ > 0 && bytes > message_bytes_max_ && !draft_->has_failed()) {
         ++context_.counters.messages_refused;
         abort_message();
+        rule_ = size_rule(policy::limit_key::message_size);
         session_.message_finished(smtp::reply_table::message_too_big);
         return true;
     }

@@ -129,9 +129,20 @@ void journal::connection_lost(std::int64_t unix_us,
 void journal::login_failed(std::int64_t unix_us,
                            std::string_view address,
                            std::string_view sasl_method,
-                           std::string_view login) {
-    text_.append_auth_failure(
-        text_lines_, unix_us, {.address = address}, sasl_method, "authentication failure", login);
+                           std::string_view login,
+                           const smtp::reply& reply,
+                           std::string_view why) {
+    text_.append_auth_failure(text_lines_, unix_us, {.address = address}, sasl_method, why, login);
+    outcome::event event;
+    event.type = outcome::event_type::rejection;
+    event.response = response_of(reply, "AUTH");
+    event.peer_address = outcome::peer{"", address};
+    event.event_unix_us = unix_us;
+    event.created_unix_us = unix_us;
+    const std::pair<std::string_view, std::string_view> meta[] = {
+        {"rule", why}, {"mechanism", sasl_method}, {"login", login}};
+    event.meta = std::span(meta).first(login.empty() ? 2 : 3);
+    events_.append(event_lines_, event);
     after_line();
 }
 

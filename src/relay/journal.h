@@ -70,7 +70,9 @@ public:
     void login_failed(std::int64_t unix_us,
                       std::string_view address,
                       std::string_view sasl_method,
-                      std::string_view login);
+                      std::string_view login,
+                      const smtp::reply& reply,
+                      std::string_view why);
     void rejected(std::int64_t unix_us,
                   std::string_view address,
                   std::string_view stage,

@@ -535,6 +535,37 @@ class Limits(Case):
         self.assertIn("/tenants/0/limits/upload_size", rules[0])
         self.assertIn("/tenants/0/accounts/1/limits/upload_size", rules[1])
 
+    def test_each_refusal_is_an_event_that_names_its_rule(self):
+        gate = Gate(tenant(relay_hosts=RELAY, limits={"upload_size": "1MB", "message_size": "20KB"},
+                           accounts=[account("user")]))
+        self.addCleanup(gate.close)
+        gate.server["limits"]["max_errors_per_connection"] = 10
+        gate.start()
+        session = self.session(gate)
+        session.say("MAIL FROM:<a@acme.test>")
+        self.assertRegex(session.say("RCPT TO:<not an address>"), r"^501 5\.1\.3 ")
+        session.say("RSET")
+        self.assertRegex(session.open("a@acme.test", "b@void.test"), "^354 ")
+        self.assertRegex(session.say("From: a@acme.test\r\n\r\n" + "x\r\n" * 9000 + "."), r"^552 5\.3\.4 ")
+        self.assertRegex(self.session(gate).say("AUTH PLAIN AGEAYg=="), r"^538 5\.7\.11 ")
+        wrong = self.session(gate, tls=True)
+        self.assertRegex(wrong.say("AUTH PLAIN AHVzZXIAd3Jvbmc="), r"^535 5\.7\.8 ")
+        self.assertRegex(wrong.say("AUTH PLAIN YQB1c2VyAHdyb25n"), r"^535 5\.7\.8 ")  # For another.
+        answer = "500"
+        for _ in range(20):
+            if answer.startswith("500"):
+                answer = session.say("NONSENSE")
+        gate.terminate()
+        seen = [(one["response"]["code"], one["meta"].get("rule", ""), one["meta"].get("login", ""))
+                for one in gate.events() if one["type"] == "Rejection"]
+        self.assertEqual(sorted(one[0] for one in seen), [421, 501, 535, 535, 538, 552], (seen, answer))
+        rules = {rule: (code, login) for code, rule, login in seen}
+        self.assertEqual(rules["authentication in the clear"], (538, ""))
+        self.assertEqual(rules["authentication failure"], (535, "user"))
+        self.assertEqual(rules["another authorization identity"], (535, ""))
+        self.assertEqual(rules["max_errors_per_connection"], (421, ""))
+        self.assertIn("/tenants/0/limits/message_size", next(rule for code, rule, _ in seen if code == 552))
+
 
 if __name__ == "__main__":
     unittest.main(warnings="ignore")  # Sockets end with their test, not before.

@@ -93,7 +93,7 @@ void session::on_sasl_response(std::string response) {
         // Acting for somebody else is not offered: it would pass the check of the sender.
         if (first != 0 && response.compare(0, first, login) != 0) {
             explicit_bzero(response.data(), response.size());
-            fail_sasl();
+            refuse_login("another authorization identity");
             return;
         }
         std::string password = response.substr(second + 1);
@@ -117,7 +117,7 @@ void session::on_sasl_response(std::string response) {
 void session::verify(std::string login, std::string password) {
     const limits& limits = settings_.limits;
     if (login.size() > limits.login_bytes_max || password.size() > limits.password_bytes_max) {
-        fail_sasl();
+        refuse_login("login or password too long");
         return;
     }
     sasl_.reset();
@@ -129,6 +129,12 @@ void session::end_sasl(const smtp::fixed_reply& reply) {
     sasl_.reset();
     phase_ = phase::command;
     send(reply);
+}
+
+// Without a check of the password.
+void session::refuse_login(std::string_view why) {
+    handler_.refused(smtp::verb::auth, table::authentication_failed, why);
+    fail_sasl();
 }
 
 void session::fail_sasl() {

@@ -37,7 +37,8 @@ public:
     virtual void start_tls() = 0;
     // MAIL or a message was refused, or the session ends for a fault of the client: for the log.
     // Comes before the reply is sent. Recipients are not told of here: check_recipient() knows.
-    virtual void refused(smtp::verb verb, const smtp::reply& reply) = 0;
+    // `rule`: the limit of a session that was reached; empty: the handler knows, or the standard.
+    virtual void refused(smtp::verb verb, const smtp::reply& reply, std::string_view rule) = 0;
     // Close once everything sent has gone out. No call follows.
     virtual void close() = 0;
 

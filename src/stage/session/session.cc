@@ -146,13 +146,17 @@ void session::note_refusal(const smtp::reply& reply) {
     const bool of_a_message = current_verb_ == smtp::verb::mail ||
                               current_verb_ == smtp::verb::data ||
                               current_verb_ == smtp::verb::bdat;
-    if (reply.code == 521 || (of_a_message && reply.code != 421 && !bdat_failed_)) {
-        handler_.refused(current_verb_, reply);
+    // Not those behind a refused MAIL, of which there may be many.
+    const bool of_a_recipient = current_verb_ == smtp::verb::rcpt && transaction_ != nullptr &&
+                                !std::exchange(recipient_told_, false);
+    if (reply.code == 521 ||
+        ((of_a_message || of_a_recipient) && reply.code != 421 && !bdat_failed_)) {
+        handler_.refused(current_verb_, reply, {});
     }
 }
 
-void session::end_for(const smtp::reply& fault) {
-    handler_.refused(current_verb_, fault);
+void session::end_for(const smtp::reply& fault, std::string_view rule) {
+    handler_.refused(current_verb_, fault, rule);
     close_with(fault);
 }
 
@@ -161,15 +165,15 @@ void session::enforce_limits() {
         return;
     }
     if (errors_ >= settings_.limits.errors_max) {
-        end_for(table::too_many_errors);
+        end_for(table::too_many_errors, "max_errors_per_connection");
     } else if (authentications_failed_ >= settings_.limits.authentications_failed_max) {
-        end_for(table::too_many_authentications);
+        end_for(table::too_many_authentications, "failed logins of a session");
     } else if (refused_recipients_ >= settings_.limits.refused_recipients_max) {
-        end_for(table::too_many_refused_recipients);
+        end_for(table::too_many_refused_recipients, "refused recipients of a session");
     } else if (counters_.commands > settings_.limits.commands_max) {
-        end_for(table::session_too_long);
+        end_for(table::session_too_long, "max_commands_per_connection");
     } else if (commands_without_message_ > settings_.limits.commands_without_message_max) {
-        end_for(table::too_many_commands);
+        end_for(table::too_many_commands, "commands of a session without a message");
     }
 }
 

@@ -168,7 +168,7 @@ private:
     void note_refusal(const smtp::reply& reply);
     void enforce_limits();
     void strike(strike_cause cause, const smtp::reply& reply);
-    void end_for(const smtp::reply& fault);
+    void end_for(const smtp::reply& fault, std::string_view rule);
     void close_now();
     void forget_transaction();
 
@@ -211,6 +211,7 @@ private:
     void verify(std::string login, std::string password);
     void end_sasl(const smtp::fixed_reply& reply);
     void fail_sasl();
+    void refuse_login(std::string_view why);
 
     const settings& settings_;
     handler& handler_;
@@ -238,9 +239,10 @@ private:
     bool tls_active_;
     bool extended_ = false; // EHLO rather than HELO.
     bool authenticated_ = false;
-    bool more_behind_ = false;  // Behind the chunk at hand.
-    bool bytes_follow_ = false; // Behind the command line at hand, received with it.
-    bool bdat_failed_ = false;  // Chunks pipelined behind a failed one are thrown away.
+    bool more_behind_ = false;    // Behind the chunk at hand.
+    bool bytes_follow_ = false;   // Behind the command line at hand, received with it.
+    bool bdat_failed_ = false;    // Chunks pipelined behind a failed one are thrown away.
+    bool recipient_told_ = false; // The handler refused it, and knows.
     bool close_after_answer_ = false;
 };
 

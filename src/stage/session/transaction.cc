@@ -82,6 +82,7 @@ void session::on_rcpt(const smtp::command& command) {
     if (const auto refused = handler_.check_recipient(transaction_->envelope, recipient.address)) {
         transaction_->recipient_refused = true;
         ++refused_recipients_;
+        recipient_told_ = true;
         send(*refused);
         return;
     }

@@ -45,7 +45,7 @@ public:
 
     std::vector<std::string> refusals; // "verb line".
 
-    void refused(smtp::verb verb, const smtp::reply& reply) override {
+    void refused(smtp::verb verb, const smtp::reply& reply, std::string_view /*rule*/) override {
         refusals.push_back(std::string(smtp::to_text(verb)) + " " + smtp::to_line(reply));
     }
 
