@@ -38,7 +38,12 @@ struct policy_access {
     std::function<std::optional<std::string>()> changed;
 };
 
+// All of them.
 void add_commands(admin::dispatcher& to, overlay_store& store, policy_access access);
+// Of those the ones that only show, in list_commands.cc.
+void add_list_commands(admin::dispatcher& to,
+                       overlay_store& store,
+                       std::function<policy::snapshot_pointer()> in_force);
 
 // For the dispatcher: whose token it is, and the note of what it was denied.
 [[nodiscard]] admin::dispatcher::token_check token_check_of(overlay_store& store);
