@@ -12,30 +12,13 @@ namespace {
 
 struct options {
     std::string link;
-    std::string tenant;
-    std::string token_file;
+    asker who;
     std::string lasting;
     std::string until;
 };
 
-// False: it was said why the token cannot be read.
-bool add_asker(context& context, const options& given, request& to) {
-    to.text("tenant", given.tenant);
-    if (given.token_file.empty()) {
-        return true;
-    }
-    auto read = read_token_file(given.token_file);
-    if (!read) {
-        complain(context, exit_usage, read.error());
-        return false;
-    }
-    to.token(std::move(*read));
-    return true;
-}
-
-void list(context& context, const options& given) {
-    request first("filelink list"); // Only to see once whether the token can be read.
-    if (!add_asker(context, given, first)) {
+void list(context& context, options& given) {
+    if (!given.who.read_token(context)) {
         return;
     }
     ask_for_list(context,
@@ -49,10 +32,10 @@ void list(context& context, const options& given) {
                   {"created", "CREATED", form::unix_s},
                   {"expires", "EXPIRES", form::unix_s},
                   {"state", "STATE"}},
-                 [&](request& asked) { (void)add_asker(context, given, asked); });
+                 [&](request& asked) { given.who.add_to(asked); });
 }
 
-void extend(context& context, const options& given) {
+void extend(context& context, options& given) {
     request asked("filelink extend");
     asked.text("link", given.link).text("keep", given.lasting);
     if (!given.until.empty()) {
@@ -62,7 +45,8 @@ void extend(context& context, const options& given) {
         }
         asked.number("expires", *moment);
     }
-    if (add_asker(context, given, asked)) {
+    if (given.who.read_token(context)) {
+        given.who.add_to(asked);
         ask_for_change(context, asked);
     }
 }
@@ -81,8 +65,7 @@ void add_filelink_commands(CLI::App& app, context& context) {
         one->add_option("link", given->link, "its URL, or the 40 digits")->required();
     }
     for (CLI::App* one : {list_command, show, revoke, extend_command}) {
-        one->add_option("--tenant", given->tenant, "only this tenant's");
-        one->add_option("--token-file", given->token_file, "a tenant's token, its first line");
+        given->who.add_options(*one, "only this tenant's");
     }
     CLI::Option* lasting =
         extend_command->add_option("--for", given->lasting, "from now: 30 days, 12 months");
@@ -93,14 +76,16 @@ void add_filelink_commands(CLI::App& app, context& context) {
     show->callback([&context, given] {
         request asked("filelink show");
         asked.text("link", given->link);
-        if (add_asker(context, *given, asked)) {
+        if (given->who.read_token(context)) {
+            given->who.add_to(asked);
             ask_and_show(context, asked);
         }
     });
     revoke->callback([&context, given] {
         request asked("filelink revoke");
         asked.text("link", given->link);
-        if (add_asker(context, *given, asked)) {
+        if (given->who.read_token(context)) {
+            given->who.add_to(asked);
             ask_for_change(context, asked);
         }
     });

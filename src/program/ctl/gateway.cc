@@ -2,6 +2,7 @@
 
 #include "codec/json/document.h"
 #include "program/ctl/output.h"
+#include "program/ctl/secret.h"
 #include "service/admin/admin_socket.h"
 
 #include <fmt/format.h>
@@ -189,6 +190,28 @@ void ask_for_list(context& context,
     } else {
         print_table(rows);
     }
+}
+
+void asker::add_options(CLI::App& command, const char* tenant_help) {
+    command.add_option("--tenant", tenant, tenant_help);
+    command.add_option("--token-file", token_file, "a tenant's token, its first line");
+}
+
+bool asker::read_token(context& context) {
+    if (token_file.empty()) {
+        return true;
+    }
+    auto read = read_token_file(token_file);
+    if (!read) {
+        complain(context, exit_usage, read.error());
+        return false;
+    }
+    token = std::move(*read);
+    return true;
+}
+
+void asker::add_to(request& asked) const {
+    asked.text("tenant", tenant).token(token);
 }
 
 } // namespace ebbgate::ctl

@@ -41,6 +41,19 @@ private:
     std::string token_;
 };
 
+// Whose command it is: the operator's for a tenant, or a tenant's own with its token.
+struct asker {
+    std::string tenant;
+    std::string token_file;
+
+    std::string token; // From read_token() on.
+
+    void add_options(CLI::App& command, const char* tenant_help);
+    // False: it was said why it cannot be read.
+    [[nodiscard]] bool read_token(context& context);
+    void add_to(request& asked) const;
+};
+
 // What the gateway answered; empty when it refused or was not reached, which is then said.
 [[nodiscard]] std::optional<std::string> ask(context& context, const std::string& line);
 

@@ -17,43 +17,27 @@ namespace {
 
 struct options {
     std::string pattern;
-    std::string tenant;
-    std::string token_file;
+    asker who;
     std::string label;
     bool changes = false;
     expiry until;
 };
 
-// The token of the file, if one is named; false: it was said why there is none.
-bool read_token(context& context, const options& given, std::string& token) {
-    if (given.token_file.empty()) {
-        return true;
-    }
-    auto read = read_token_file(given.token_file);
-    if (!read) {
-        complain(context, exit_usage, read.error());
-        return false;
-    }
-    token = std::move(*read);
-    return true;
-}
-
-void change_sender(context& context, const options& given, std::string_view command) {
-    if (given.tenant.empty() && given.token_file.empty()) {
+void change_sender(context& context, options& given, std::string_view command) {
+    if (given.who.tenant.empty() && given.who.token_file.empty()) {
         throw CLI::RequiredError("--tenant or --token-file");
     }
-    std::string token;
-    if (!read_token(context, given, token)) {
+    if (!given.who.read_token(context)) {
         return;
     }
     request asked(command);
-    asked.text("tenant", given.tenant).text("pattern", given.pattern).token(token);
+    given.who.add_to(asked);
+    asked.text("pattern", given.pattern);
     ask_for_change(context, asked);
 }
 
-void list_senders(context& context, const options& given) {
-    std::string token;
-    if (!read_token(context, given, token)) {
+void list_senders(context& context, options& given) {
+    if (!given.who.read_token(context)) {
         return;
     }
     const std::string_view last = given.changes ? "change" : "source";
@@ -63,8 +47,8 @@ void list_senders(context& context, const options& given) {
         "senders",
         {{"pattern", "SENDER"}, {"tenant", "TENANT"}, {last, given.changes ? "CHANGE" : "SOURCE"}},
         [&](request& asked) {
-            asked.text("tenant", given.tenant).flag("changes", given.changes);
-            asked.token(token);
+            given.who.add_to(asked);
+            asked.flag("changes", given.changes);
         });
 }
 
@@ -76,7 +60,7 @@ void add_token(context& context, const options& given) {
     }
     const std::string token = crypto::make_token();
     request asked("token add");
-    asked.text("tenant", given.tenant).text("label", given.label);
+    asked.text("tenant", given.who.tenant).text("label", given.label);
     asked.text("digest", crypto::token_digest(token));
     if (*expires != 0) {
         asked.number("expires", *expires);
@@ -99,18 +83,18 @@ void add_token_commands(CLI::App& app, context& context) {
     CLI::App* add = add_leaf(*token, context, "add", "makes one and shows it once");
     CLI::App* revoke = add_leaf(*token, context, "revoke", "it opens nothing from now on");
     for (CLI::App* one : {add, revoke}) {
-        one->add_option("--tenant", given->tenant, "whose it is")->required();
+        one->add_option("--tenant", given->who.tenant, "whose it is")->required();
         one->add_option("--label", given->label, "its name in lists and in the audit")->required();
     }
     given->until.add_options(*add);
     add->callback([&context, given] { add_token(context, *given); });
     revoke->callback([&context, given] {
         request asked("token revoke");
-        asked.text("tenant", given->tenant).text("label", given->label);
+        asked.text("tenant", given->who.tenant).text("label", given->label);
         ask_for_change(context, asked);
     });
     CLI::App* list = add_leaf(*token, context, "list", "labels and times, never the tokens");
-    list->add_option("--tenant", given->tenant, "only this tenant's");
+    list->add_option("--tenant", given->who.tenant, "only this tenant's");
     list->callback([&context, given] {
         ask_for_list(context,
                      "token list",
@@ -121,7 +105,7 @@ void add_token_commands(CLI::App& app, context& context) {
                       {"created", "CREATED", form::unix_s},
                       {"expires", "EXPIRES", form::unix_s},
                       {"expired", "EXPIRED"}},
-                     [&given](request& asked) { asked.text("tenant", given->tenant); });
+                     [&given](request& asked) { asked.text("tenant", given->who.tenant); });
     });
 }
 
@@ -138,8 +122,7 @@ void add_sender_commands(CLI::App& app, context& context) {
         one->add_option("sender", given->pattern, "the address or domain")->required();
     }
     for (CLI::App* one : {add, remove, list}) {
-        one->add_option("--tenant", given->tenant, "whose sender it is");
-        one->add_option("--token-file", given->token_file, "a tenant's token, its first line");
+        given->who.add_options(*one, "whose sender it is");
     }
     add->callback([&context, given] { change_sender(context, *given, "sender add"); });
     remove->callback([&context, given] { change_sender(context, *given, "sender remove"); });
