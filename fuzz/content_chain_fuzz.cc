@@ -9,34 +9,26 @@
 #include <string>
 
 namespace content = ebbgate::content;
-namespace smtp = ebbgate::smtp;
+using ebbgate::byte_view;
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t bytes) {
     if (bytes < 1) {
         return 0;
     }
-    // As the session gives it: wire form, ended by CRLF; else the decoder would have refused it.
-    std::string wire(reinterpret_cast<const char*>(data + 1), bytes - 1);
-    wire += "\r\n.\r\n";
-    const smtp::data_step step = smtp::data_decoder().feed(wire);
-    if (!step.complete) {
-        return 0;
-    }
-    const std::string message = std::string(step.carry) + std::string(step.message);
-    if (message.empty()) {
+    const auto message = content::testing_chain::as_received(
+        byte_view(reinterpret_cast<const char*>(data + 1), bytes - 1));
+    if (!message) {
         return 0;
     }
     const ebbgate::policy::attachment_settings attachments;
-    const auto whole = content::testing_chain::run_chain(message, message.size(), &attachments);
-    const auto cut = content::testing_chain::run_chain(message, 1U + data[0], &attachments);
+    const auto whole = content::testing_chain::run_chain(*message, message->size(), &attachments);
+    const auto cut = content::testing_chain::run_chain(*message, 1U + data[0], &attachments);
     EBBGATE_ASSERT(whole.refused.has_value() == cut.refused.has_value());
     if (whole.refused) {
         return 0;
     }
     EBBGATE_ASSERT(whole.left == cut.left);
     EBBGATE_ASSERT(content::testing_chain::verifies(whole));
-    std::string sent = whole.left + ".\r\n";
-    const smtp::data_step again = smtp::data_decoder().feed(sent);
-    EBBGATE_ASSERT(again.complete && !again.fault && again.consumed_bytes == sent.size());
+    EBBGATE_ASSERT(content::testing_chain::is_wire_form(whole.left));
     return 0;
 }

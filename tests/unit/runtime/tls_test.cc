@@ -1,6 +1,7 @@
 // Two filters talk over loopback: our client against our server, with a certificate made for the
 // test by the openssl program.
 
+#include "loopback_client.h"
 #include "runtime/tls/tls.h"
 
 #include <gtest/gtest.h>
@@ -20,22 +21,6 @@ namespace ebbgate::tls {
 namespace {
 
 namespace fs = std::filesystem;
-
-struct end_point final : net::stream_observer {
-    std::string got;
-    int closed = 0;
-    net::close_reason reason{};
-
-    std::size_t on_input(byte_view bytes) noexcept override {
-        got.append(bytes);
-        return bytes.size();
-    }
-
-    void on_closed(net::close_reason why) noexcept override {
-        ++closed;
-        reason = why;
-    }
-};
 
 class TlsTest : public testing::Test {
 protected:
@@ -127,8 +112,8 @@ protected:
 
     std::unique_ptr<task::reactor> reactor_;
     std::unique_ptr<net::flusher> flusher_;
-    end_point client_end_;
-    end_point server_end_;
+    net::recording_observer client_end_;
+    net::recording_observer server_end_;
     net::stream* client_ = nullptr;
     net::stream* server_ = nullptr;
     std::shared_ptr<context> server_context_;

@@ -1,6 +1,7 @@
 // Bodies that are files: whole, in parts, slowly, cut short, and each descriptor closed once; the
 // same through TLS.
 
+#include "../../runtime/loopback_client.h"
 #include "service/http/server.h"
 
 #include <gtest/gtest.h>
@@ -135,17 +136,8 @@ protected:
     }
 
     int connect_to(int receive_bytes = 0) {
-        const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        if (receive_bytes > 0) {
-            setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive_bytes, sizeof receive_bytes);
-        }
-        sockaddr_in address{};
-        address.sin_family = AF_INET;
-        address.sin_port = htons(server_->port());
-        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        EXPECT_EQ(connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
-        clients_.push_back(fd);
-        return fd;
+        clients_.push_back(net::connect_to_loopback(server_->port(), receive_bytes));
+        return clients_.back();
     }
 
     static void ask(int fd, std::string_view path, std::string_view method = "GET") {
@@ -342,23 +334,6 @@ TEST_F(http_file_test, clients_that_are_refused_are_reset_and_others_can_be_cut)
     EXPECT_TRUE(is_cut(hear(kept)));
 }
 
-// A TLS client of our own, for what no tool shows.
-struct client_end final : net::stream_observer {
-    std::string got;
-    int closed = 0;
-    net::close_reason reason{};
-
-    std::size_t on_input(byte_view bytes) noexcept override {
-        got.append(bytes);
-        return bytes.size();
-    }
-
-    void on_closed(net::close_reason why) noexcept override {
-        ++closed;
-        reason = why;
-    }
-};
-
 class https_file_test : public http_file_test {
 protected:
     static std::shared_ptr<const tls::server_identities> identities() {
@@ -388,7 +363,7 @@ TEST_F(https_file_test, a_file_arrives_whole_and_its_end_is_said) {
     open({}, identities());
     const auto context = tls::context::for_client();
     ASSERT_TRUE(context.has_value());
-    client_end end;
+    net::recording_observer end;
     const int fd = connect_to();
     clients_.clear(); // The stream closes it.
     auto* stream = new net::stream(*reactor_, *flusher_, fd, end);

@@ -1,5 +1,6 @@
 // The server over a real ring and loopback TCP: order, limits, deadlines and ends.
 
+#include "../../runtime/loopback_client.h"
 #include "service/http/server.h"
 
 #include <gtest/gtest.h>
@@ -65,17 +66,8 @@ protected:
     }
 
     int connect_to(int receive_bytes = 0) {
-        const int fd = socket(AF_INET, SOCK_STREAM, 0);
-        if (receive_bytes > 0) {
-            setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive_bytes, sizeof receive_bytes);
-        }
-        sockaddr_in address{};
-        address.sin_family = AF_INET;
-        address.sin_port = htons(server_->port());
-        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        EXPECT_EQ(connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
-        clients_.push_back(fd);
-        return fd;
+        clients_.push_back(net::connect_to_loopback(server_->port(), receive_bytes));
+        return clients_.back();
     }
 
     static void say(int fd, std::string_view text) {

@@ -114,6 +114,22 @@ inline std::string unstuffed(byte_view wire) {
     return text;
 }
 
+// Any bytes as the session would give them: wire form, ended by CRLF. Nothing: it would refuse
+// them.
+inline std::optional<std::string> as_received(byte_view bytes) {
+    const std::string wire = std::string(bytes) + "\r\n.\r\n";
+    const smtp::data_step step = smtp::data_decoder().feed(wire);
+    std::string message = std::string(step.carry) + std::string(step.message);
+    return step.complete && !message.empty() ? std::optional(std::move(message)) : std::nullopt;
+}
+
+// Whether a next hop would take it, and no more and no less.
+inline bool is_wire_form(const std::string& left) {
+    const std::string sent = left + ".\r\n";
+    const smtp::data_step step = smtp::data_decoder().feed(sent);
+    return step.complete && !step.fault && step.consumed_bytes == sent.size();
+}
+
 // Whether each signature is good for the message as a receiver sees it.
 inline bool verifies(const run& done) {
     const std::string record = dkim::record_text(*signers().front().settings().key);
