@@ -26,7 +26,7 @@ std::size_t outbound::flush() {
     flushed_ms_ = clock_ms();
     std::size_t count = 0;
     for (const schedule::lane_id lane : lanes) {
-        scheduler_.resume(lane);
+        scheduler_.retry_now(lane, clock_ms());
         count += scheduler_.flush(lane, SIZE_MAX, clock_ms());
     }
     return count;

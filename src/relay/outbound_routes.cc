@@ -58,7 +58,6 @@ schedule::delivery_item outbound::blank_item(const queued_message& message,
         blank.not_before_ms = now_ms + std::min(not_before_unix_ms - now_unix_ms, wait_ms_max);
     }
     blank.attempts = static_cast<std::uint16_t>(std::min<std::uint32_t>(attempts, 65535));
-    blank.size_kib = static_cast<std::uint32_t>(message.bytes() / kib + 1);
     return blank;
 }
 

@@ -62,7 +62,7 @@ void outbound::add_destination(std::string_view address, recipient_standing& sta
         return;
     }
     if (const auto lane = scheduler_.find_lane(route->destination)) {
-        const std::int64_t until_ms = scheduler_.view(*lane, clock_ms()).suspended_until_ms;
+        const std::int64_t until_ms = scheduler_.view(*lane, clock_ms()).waits_until_ms();
         if (until_ms != 0) {
             standing.next_unix_ms = std::max(standing.next_unix_ms, unix_ms_at(until_ms));
         }

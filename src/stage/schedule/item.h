@@ -20,6 +20,8 @@ struct settings {
     // A destination that refuses connections: all of its lane waits this long, doubling.
     std::int64_t suspend_first_ms = 30'000;
     std::int64_t suspend_max_ms = 30 * 60'000;
+    // So many urgent items in a row at most, while others wait: these must not starve.
+    std::uint32_t urgent_run_max = 8;
     // Lanes without items and connections that are remembered, with their counters.
     std::size_t lanes_idle_max = 10'000;
 };
@@ -30,11 +32,14 @@ struct delivery_item {
     recipient_set recipients;       // Indices into the envelope; defer() those that remain.
     std::int64_t arrived_ms = 0;    // On the scheduler's clock; negative for what came before it.
     std::int64_t not_before_ms = 0; // For add(): not due earlier than this.
-    std::uint32_t size_kib = 0;     // Rounded up; for choices and counters, never for limits.
+    std::uint32_t tenant = 0;       // Below tenants_max: whose turn it takes in its lane.
+    bool is_urgent = false;         // Goes before what is not.
     std::uint16_t attempts = 0;     // That were made before this one.
     lane_id lane = no_lane;         // Filled in by the scheduler, as the next one.
     std::uint32_t slot = 0;
 };
+
+inline constexpr std::uint32_t tenants_max = 0x8000'0000;
 
 enum class grant_action : std::uint8_t {
     open,      // Open a new connection for the lane, with a new permit.
@@ -82,8 +87,27 @@ struct lane_view {
     lane_id id = no_lane;
     std::string_view destination; // Valid until the next call that changes the scheduler.
     schedule::counters counters;
-    std::int64_t suspended_until_ms = 0; // 0: not suspended.
-    std::int64_t oldest_age_ms = 0;      // 0 when nothing waits; exact to the second.
+    std::int64_t suspended_until_ms = 0;  // By an operator. 0: not, as with the next two.
+    std::int64_t backed_off_until_ms = 0; // Because the destination refused.
+    std::int64_t paused_until_ms = 0;     // By a rate.
+    std::int64_t oldest_age_ms = 0;       // 0 when nothing waits; exact to the second.
+    bool is_blocked = false;              // Others have all the connections it may have.
+
+    // Nothing leaves before. 0: it may now.
+    [[nodiscard]] std::int64_t waits_until_ms() const noexcept;
+};
+
+// An item that waits, for people who ask.
+struct waiting_item {
+    std::uint64_t message_id = 0;
+    std::uint32_t slot = 0;
+    std::uint32_t tenant = 0;
+    std::uint16_t attempts = 0;
+    bool is_urgent = false;
+    bool is_deferred = false; // Else it is due, or in flight.
+    bool is_in_flight = false;
+    std::int64_t due_ms = 0; // When deferred.
+    std::int64_t arrived_ms = 0;
 };
 
 } // namespace ebbgate::schedule

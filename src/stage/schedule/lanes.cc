@@ -56,10 +56,25 @@ std::optional<lane_work> scheduler::next_due(std::int64_t now_ms) {
     return work;
 }
 
+std::int64_t scheduler::back_off(lane_id id, std::int64_t now_ms) {
+    lane_record& lane = lane_of(id);
+    ++lane.refusals;
+    lane.backed_off_until_ms =
+        now_ms + jitter_.spread(back_off_ms(
+                     settings_.suspend_first_ms, 2, settings_.suspend_max_ms, lane.refusals));
+    watch(id, now_ms);
+    return lane.backed_off_until_ms;
+}
+
+std::int64_t scheduler::pushed_back(lane_id id, std::int64_t now_ms) {
+    const lane_record& lane = lane_of(id);
+    return lane.backed_off_until_ms != 0 ? lane.backed_off_until_ms : back_off(id, now_ms);
+}
+
 std::int64_t scheduler::refused(const connection_permit& permit, std::int64_t now_ms) {
     lane_record& lane = lane_of(permit.lane);
-    if (lane.suspended_until_ms != 0) {
-        return lane.suspended_until_ms; // Its other connections failed for the same reason.
+    if (lane.backed_off_until_ms != 0) {
+        return lane.backed_off_until_ms; // Its other connections failed for the same reason.
     }
     const bool opening = permit.stage == stage_type::opening;
     const std::uint64_t failing = lane.opening + (opening ? 0U : 1U);
@@ -67,16 +82,11 @@ std::int64_t scheduler::refused(const connection_permit& permit, std::int64_t no
         lane.counters.connections > failing ? lane.counters.connections - failing : 0;
     if (working > 0 && lane.refusals == 0) {
         lane.learned_max = static_cast<std::uint32_t>(working);
-        const std::int64_t until_ms = now_ms + jitter_.spread(settings_.suspend_first_ms);
-        set_wake(permit.lane, until_ms, now_ms);
-        review(permit.lane);
-        return until_ms;
+        lane.learned_until_ms = now_ms + jitter_.spread(settings_.suspend_first_ms);
+        watch(permit.lane, now_ms);
+        return lane.learned_until_ms;
     }
-    ++lane.refusals;
-    const std::int64_t wait_ms = jitter_.spread(
-        back_off_ms(settings_.suspend_first_ms, 2, settings_.suspend_max_ms, lane.refusals));
-    suspend(permit.lane, now_ms + wait_ms, now_ms);
-    return now_ms + wait_ms;
+    return back_off(permit.lane, now_ms);
 }
 
 void scheduler::connected(const connection_permit& permit) {
@@ -88,26 +98,36 @@ void scheduler::connected(const connection_permit& permit) {
 }
 
 void scheduler::suspend(lane_id id, std::int64_t until_ms, std::int64_t now_ms) {
-    if (until_ms <= now_ms) {
-        return;
-    }
     lane_of(id).suspended_until_ms = until_ms;
-    set_wake(id, until_ms, now_ms);
+    watch(id, now_ms);
+}
+
+void scheduler::resume(lane_id id, std::int64_t now_ms) {
+    lane_of(id).suspended_until_ms = 0;
+    watch(id, now_ms);
+}
+
+void scheduler::pause(lane_id id, std::int64_t until_ms, std::int64_t now_ms) {
+    lane_of(id).paused_until_ms = until_ms;
+    watch(id, now_ms);
+}
+
+void scheduler::retry_now(lane_id id, std::int64_t now_ms) {
+    lane_record& lane = lane_of(id);
+    lane.refusals = 0;
+    lane.backed_off_until_ms = 0;
+    lane.learned_until_ms = 0;
+    watch(id, now_ms);
+}
+
+void scheduler::block(lane_id id) {
+    lane_of(id).is_blocked = true;
     review(id);
 }
 
-void scheduler::resume(lane_id id) {
-    lane_record& lane = lane_of(id);
-    lane.refusals = 0;
-    if (lane.wake_place != no_place) {
-        wake(id);
-    } else {
-        review(id);
-    }
-}
-
-bool scheduler::has_working_connection(lane_id id) const {
-    return lane_of(id).counters.connections > lane_of(id).opening;
+void scheduler::unblock(lane_id id) {
+    lane_of(id).is_blocked = false;
+    review(id);
 }
 
 void scheduler::park(connection_permit& permit) {
@@ -154,7 +174,14 @@ std::string_view scheduler::destination(lane_id id) const {
 
 lane_view scheduler::view(lane_id id, std::int64_t now_ms) const {
     const lane_record& seen = lane_of(id);
-    lane_view view{id, seen.destination, seen.counters, seen.suspended_until_ms, 0};
+    lane_view view;
+    view.id = id;
+    view.destination = seen.destination;
+    view.counters = seen.counters;
+    view.suspended_until_ms = seen.suspended_until_ms;
+    view.backed_off_until_ms = seen.backed_off_until_ms;
+    view.paused_until_ms = seen.paused_until_ms;
+    view.is_blocked = seen.is_blocked;
     if (seen.by_arrival.first != no_slot) {
         const std::int64_t arrived_ms =
             std::int64_t{slots_[seen.by_arrival.first].arrived_s} * 1000;
@@ -179,6 +206,38 @@ std::int64_t scheduler::oldest_age_ms(std::int64_t now_ms) const {
         oldest = std::max(oldest, now_ms - std::int64_t{slots_[held_.first].arrived_s} * 1000);
     }
     return oldest;
+}
+
+waiting_item scheduler::look_at(std::uint32_t number, std::int64_t now_ms) const {
+    const slot& seen = slots_[number];
+    waiting_item item;
+    item.message_id = seen.message_id;
+    item.slot = number;
+    item.tenant = tenant_of_owner(seen.owner);
+    item.is_urgent = is_urgent_owner(seen.owner);
+    item.attempts = seen.attempts;
+    item.is_deferred = seen.state == slot_state::deferred;
+    item.is_in_flight = seen.state == slot_state::in_flight;
+    item.due_ms = item.is_deferred ? ms_of(times_.time_at(seen.place), now_ms) : 0;
+    item.arrived_ms = std::int64_t{seen.arrived_s} * 1000;
+    return item;
+}
+
+void scheduler::for_each_item(lane_id id,
+                              std::int64_t now_ms,
+                              const std::function<bool(const waiting_item&)>& visit) const {
+    std::uint32_t number = lane_of(id).by_arrival.first;
+    while (number != no_slot && visit(look_at(number, now_ms))) {
+        number = slots_[number].arrival.next;
+    }
+}
+
+void scheduler::for_each_held(std::int64_t now_ms,
+                              const std::function<bool(const waiting_item&)>& visit) const {
+    std::uint32_t number = held_.first;
+    while (number != no_slot && visit(look_at(number, now_ms))) {
+        number = slots_[number].waiting.next;
+    }
 }
 
 scheduler::lane_record& scheduler::lane_of(lane_id id) {
@@ -227,13 +286,23 @@ void scheduler::review(lane_id id) {
 }
 
 bool scheduler::may_grant(const lane_record& lane) const noexcept {
-    if (lane.suspended_until_ms != 0 || lane.ready.count <= lane.opening) {
+    if (waits(lane) || lane.ready.count <= lane.opening) {
         return false;
     }
-    if (lane.refusals != 0) {
-        return lane.counters.connections == lane.counters.connections_idle; // One probes.
+    if (lane.refusals != 0 && lane.counters.connections != lane.counters.connections_idle) {
+        return false; // One probes.
     }
-    return lane.counters.connections_idle > 0 || lane.counters.connections < connections_max(lane);
+    return lane.counters.connections_idle > 0 ||
+           (!lane.is_blocked && lane.counters.connections < connections_max(lane));
+}
+
+bool scheduler::waits(const lane_record& lane) noexcept {
+    return lane.suspended_until_ms != 0 || lane.backed_off_until_ms != 0 ||
+           lane.paused_until_ms != 0;
+}
+
+std::int64_t lane_view::waits_until_ms() const noexcept {
+    return std::max({suspended_until_ms, backed_off_until_ms, paused_until_ms});
 }
 
 std::uint32_t scheduler::connections_max(const lane_record& lane) const noexcept {
@@ -242,21 +311,31 @@ std::uint32_t scheduler::connections_max(const lane_record& lane) const noexcept
     return lane.learned_max != 0 ? std::min(set, lane.learned_max) : set;
 }
 
-void scheduler::set_wake(lane_id id, std::int64_t until_ms, std::int64_t now_ms) {
+void scheduler::watch(lane_id id, std::int64_t now_ms) {
     lane_record& lane = lane_of(id);
-    const tick time = tick_of(until_ms, now_ms);
-    if (lane.wake_place == no_place) {
-        wakes_.push(time, id);
+    std::int64_t next_ms = 0;
+    for (std::int64_t* until_ms : {&lane.suspended_until_ms,
+                                   &lane.backed_off_until_ms,
+                                   &lane.paused_until_ms,
+                                   &lane.learned_until_ms}) {
+        if (*until_ms <= now_ms) {
+            *until_ms = 0;
+        } else {
+            next_ms = next_ms == 0 ? *until_ms : std::min(next_ms, *until_ms);
+        }
+    }
+    if (lane.learned_until_ms == 0) {
+        lane.learned_max = 0;
+    }
+    if (next_ms == 0) {
+        if (lane.wake_place != no_place) {
+            wakes_.remove(lane.wake_place);
+        }
+    } else if (const tick time = tick_of(next_ms, now_ms); lane.wake_place == no_place) {
+        wakes_.push(time, id); // What is further ahead than the heap reaches is looked at again.
     } else {
         wakes_.change(lane.wake_place, time);
     }
-}
-
-void scheduler::wake(lane_id id) {
-    lane_record& lane = lane_of(id);
-    wakes_.remove(lane.wake_place);
-    lane.suspended_until_ms = 0;
-    lane.learned_max = 0;
     review(id);
 }
 

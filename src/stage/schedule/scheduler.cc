@@ -37,19 +37,31 @@ scheduler::scheduler(const settings& settings, std::uint64_t seed)
     : settings_(settings), jitter_(seed), times_(slot_places{&slots_}),
       wakes_(lane_places{&lanes_}) {}
 
-lane_id
-scheduler::add(const delivery_item& item, std::string_view destination, std::int64_t now_ms) {
-    const auto known = lanes_by_destination_.find(destination);
-    const lane_id id =
-        known == lanes_by_destination_.end() ? make_lane(destination) : known->second;
+std::uint32_t scheduler::make_slot(const delivery_item& item, std::uint32_t sibling) {
     const std::uint32_t number = slots_.make();
     slot& made = slots_[number];
     made.message_id = item.message_id;
-    made.lane = id;
     made.arrived_s = arrived_seconds(item.arrived_ms);
-    made.size_kib = item.size_kib;
+    made.owner = owner_of(item.tenant, item.is_urgent);
     made.attempts = item.attempts;
+    made.sibling = number;
+    if (sibling != no_slot) {
+        EBBGATE_ASSERT(slots_[sibling].message_id == item.message_id);
+        made.sibling = std::exchange(slots_[sibling].sibling, number);
+    }
     keep_recipients(number, item.recipients);
+    return number;
+}
+
+std::uint32_t scheduler::add(const delivery_item& item,
+                             std::string_view destination,
+                             std::int64_t now_ms,
+                             std::uint32_t sibling) {
+    const auto known = lanes_by_destination_.find(destination);
+    const lane_id id =
+        known == lanes_by_destination_.end() ? make_lane(destination) : known->second;
+    const std::uint32_t number = make_slot(item, sibling);
+    slots_[number].lane = id;
     link_arrival(number);
     if (item.not_before_ms > now_ms) {
         make_deferred(number, item.not_before_ms, now_ms);
@@ -57,29 +69,24 @@ scheduler::add(const delivery_item& item, std::string_view destination, std::int
         make_ready(number, false, now_ms);
     }
     review(id);
-    return id;
+    return number;
 }
 
-void scheduler::hold(const delivery_item& item) {
+std::uint32_t scheduler::hold(const delivery_item& item, std::uint32_t sibling) {
     const auto [known, fresh] = held_by_message_.emplace(item.message_id, no_slot);
     if (!fresh) {
         // One item a message: the recipients join those that wait already.
         delivery_item joined = item_of(known->second);
         item.recipients.for_each([&joined](std::uint32_t index) { joined.recipients.add(index); });
         keep_recipients(known->second, joined.recipients);
-        return;
+        return known->second;
     }
-    const std::uint32_t number = slots_.make();
+    const std::uint32_t number = make_slot(item, sibling);
     known->second = number;
-    slot& made = slots_[number];
-    made.message_id = item.message_id;
-    made.arrived_s = arrived_seconds(item.arrived_ms);
-    made.size_kib = item.size_kib;
-    made.attempts = item.attempts;
-    made.state = slot_state::held;
-    keep_recipients(number, item.recipients);
+    slots_[number].state = slot_state::held;
     slots_.link_last<&slot::waiting>(held_, number);
     ++total_.held;
+    return number;
 }
 
 recipient_set scheduler::held_of(std::uint64_t message_id) const {
@@ -118,20 +125,39 @@ std::optional<delivery_item> scheduler::take_next(connection_permit& permit, std
         --from.opening;
         permit.stage = stage::active;
     }
-    if (from.ready.first == no_slot || from.suspended_until_ms != 0) {
+    const std::uint32_t number =
+        waits(from) ? no_slot : ready_.take(from.ready, settings_.urgent_run_max);
+    if (number == no_slot) {
         review(permit.lane);
         return std::nullopt;
     }
-    const std::uint32_t number = from.ready.first;
-    unlink_waiting(number);
+    times_.remove(slots_[number].place);
+    --from.counters.ready;
+    --total_.ready;
+    return put_in_flight(number);
+}
+
+delivery_item scheduler::put_in_flight(std::uint32_t number) {
+    lane_record& from = lane_of(slots_[number].lane);
     slots_[number].state = slot_state::in_flight;
     ++from.counters.in_flight;
     ++total_.in_flight;
     delivery_item item = item_of(number);
-    more_recipients_.erase(number);
-    slots_[number].more_recipients = false;
-    review(permit.lane);
+    if (slots_[number].more_recipients) {
+        more_recipients_.erase(number);
+        slots_[number].more_recipients = false;
+    }
+    review(item.lane);
     return item;
+}
+
+std::optional<delivery_item> scheduler::withdraw(std::uint32_t number) {
+    const slot_state state = slots_[number].state;
+    if (state != slot_state::ready && state != slot_state::deferred) {
+        return std::nullopt;
+    }
+    unlink_waiting(number);
+    return put_in_flight(number);
 }
 
 std::optional<delivery_item> scheduler::next_expired(std::int64_t now_ms) {
@@ -193,6 +219,17 @@ scheduler::defer(const delivery_item& item, std::int64_t now_ms, std::int64_t no
     return {.due_ms = due_ms};
 }
 
+void scheduler::put_off(const delivery_item& item, std::int64_t until_ms, std::int64_t now_ms) {
+    const std::uint32_t number = checked_slot(item);
+    lane_record& from = lane_of(item.lane);
+    --from.counters.in_flight;
+    --total_.in_flight;
+    keep_recipients(number, item.recipients);
+    // When its time ends it is due, and expires as all that nobody could try.
+    make_deferred(number, std::min(until_ms, std::max(expiry_ms(slots_[number]), now_ms)), now_ms);
+    review(item.lane);
+}
+
 void scheduler::put_back(const delivery_item& item, std::int64_t now_ms) {
     const std::uint32_t number = checked_slot(item);
     lane_record& from = lane_of(item.lane);
@@ -235,7 +272,7 @@ std::size_t scheduler::flush(lane_id lane, std::size_t items_max, std::int64_t n
 
 std::size_t scheduler::footprint_bytes() const noexcept {
     return slots_.footprint_bytes() + times_.footprint_bytes() + wakes_.footprint_bytes() +
-           lanes_.size() * sizeof(lane_record);
+           ready_.footprint_bytes() + lanes_.size() * sizeof(lane_record);
 }
 
 // A taken item names its slot; what does not fit together is a bug of the caller.
@@ -256,7 +293,8 @@ delivery_item scheduler::item_of(std::uint32_t number) const {
         item.recipients.high_ = more_recipients_.at(number);
     }
     item.arrived_ms = std::int64_t{from.arrived_s} * 1000;
-    item.size_kib = from.size_kib;
+    item.tenant = tenant_of_owner(from.owner);
+    item.is_urgent = is_urgent_owner(from.owner);
     item.attempts = from.attempts;
     item.lane = from.lane;
     item.slot = number;
@@ -277,6 +315,13 @@ void scheduler::keep_recipients(std::uint32_t number, const recipient_set& recip
 void scheduler::free_slot(std::uint32_t number) {
     if (slots_[number].more_recipients) {
         more_recipients_.erase(number);
+    }
+    if (slots_[number].sibling != number) {
+        std::uint32_t before = slots_[number].sibling;
+        while (slots_[before].sibling != number) {
+            before = slots_[before].sibling;
+        }
+        slots_[before].sibling = slots_[number].sibling;
     }
     slots_.free(number);
 }
@@ -299,9 +344,9 @@ void scheduler::make_ready(std::uint32_t number, bool first, std::int64_t now_ms
     lane_record& into = lane_of(item.lane);
     item.state = slot_state::ready;
     if (first) {
-        slots_.link_first<&slot::waiting>(into.ready, number);
+        ready_.add_first(into.ready, number);
     } else {
-        slots_.link_last<&slot::waiting>(into.ready, number);
+        ready_.add_last(into.ready, number);
     }
     const std::int64_t end_ms = std::max(expiry_ms(item), now_ms + last_chance_ms);
     times_.push(tick_of(end_ms, now_ms), number);
@@ -326,7 +371,7 @@ void scheduler::unlink_waiting(std::uint32_t number) {
     EBBGATE_ASSERT(item.state == slot_state::ready || item.state == slot_state::deferred);
     times_.remove(item.place);
     if (item.state == slot_state::ready) {
-        slots_.unlink<&slot::waiting>(from.ready, number);
+        ready_.remove(from.ready, number);
         --from.counters.ready;
         --total_.ready;
     } else {
@@ -353,13 +398,7 @@ void scheduler::forget(std::uint32_t number) {
 void scheduler::advance(std::int64_t now_ms) {
     int advanced = 0;
     while (!wakes_.empty() && is_due(wakes_.top().time, now_ms) && advanced++ < advances_max) {
-        const lane_id id = wakes_.top().number;
-        const std::int64_t until_ms = lane_of(id).suspended_until_ms;
-        if (until_ms > now_ms) {
-            set_wake(id, until_ms, now_ms); // Further ahead than the heap reaches.
-        } else {
-            wake(id);
-        }
+        watch(wakes_.top().number, now_ms);
     }
     while (!times_.empty() && is_due(times_.top().time, now_ms) && advanced++ < advances_max) {
         const std::uint32_t number = times_.top().number;

@@ -6,7 +6,8 @@
 // Owner   One per shard. No I/O, no threads, no clock: time is an argument, in milliseconds of a
 //         clock that never goes back.
 // Fails   Never: nothing is refused here, inbound already said 250. Misuse is asserted.
-// Bounds  64 bytes an item (vectors may hold up to twice their heap share), one record a lane;
+// Bounds  64 bytes an item (vectors may hold up to twice their heap share), 88 more for the first
+//         due item of a tenant in a lane, one record a lane;
 //         settings.lanes_idle_max. Each operation is O(log items + log lanes) or better, except
 //         flush() and next_expired() catching up, which are bounded by an argument or a constant,
 //         and oldest_age_ms() and for_each_lane(), which visit each lane.
@@ -17,12 +18,15 @@
 // connection stays open, idle) or close().
 //
 // A lane that cannot be reached costs nothing to others: its items wait in its own list, and it is
-// not in the turn of next_due() until its suspension ends; then one connection probes it.
+// not in the turn of next_due() until its back-off ends; then one connection probes it. Four things
+// keep a lane out of the turn, each with its own end: back-off, an operator's suspension, a rate's
+// pause, and that others have all the connections it may have (block()).
 
 #pragma once
 
 #include "stage/schedule/indexed_heap.h"
 #include "stage/schedule/item.h"
+#include "stage/schedule/ready_queue.h"
 #include "stage/schedule/slots.h"
 
 #include <cstddef>
@@ -47,13 +51,26 @@ public:
     void configure(const settings& settings);
 
     // A lane's id is good while it has items or connections; an idle one may be forgotten later.
-    // Items of one destination that are due leave in the order they came. Set a lane's own limit
-    // with connections_max, or 0 for the setting.
-    lane_id add(const delivery_item& item, std::string_view destination, std::int64_t now_ms);
+    // Items of a lane that are due leave as ready_queue.h says. Set a lane's own limit with
+    // connections_max, or 0 for the setting. `sibling`: the slot of another item of the same
+    // message, if it has one. Returns the item's slot.
+    std::uint32_t add(const delivery_item& item,
+                      std::string_view destination,
+                      std::int64_t now_ms,
+                      std::uint32_t sibling = no_slot);
     void set_connections_max(lane_id lane, std::uint32_t connections_max);
 
-    // Kept until release(): no time, no expiry. One item a message.
-    void hold(const delivery_item& item);
+    // The next of the items of a message, in a ring; itself when it is the only one.
+    [[nodiscard]] std::uint32_t sibling_of(std::uint32_t slot) const {
+        return slots_[slot].sibling;
+    }
+
+    [[nodiscard]] delivery_item item_at(std::uint32_t slot) const { return item_of(slot); }
+
+    [[nodiscard]] waiting_item look_at(std::uint32_t slot, std::int64_t now_ms) const;
+
+    // Kept until release(): no time, no expiry. One item a message. Returns its slot.
+    std::uint32_t hold(const delivery_item& item, std::uint32_t sibling = no_slot);
     // Out of the hold, and out of the scheduler: the caller adds it where policy now says.
     [[nodiscard]] std::optional<delivery_item> release(std::uint64_t message_id);
     [[nodiscard]] std::optional<delivery_item> release_next(); // The one held longest.
@@ -76,8 +93,14 @@ public:
     defer(const delivery_item& item, std::int64_t now_ms, std::int64_t not_before_ms = 0);
     // It was never tried (the connection failed first); it is first in line, attempts unchanged:
     void put_back(const delivery_item& item, std::int64_t now_ms);
+    // It was not tried and shall not be before then; attempts unchanged:
+    void put_off(const delivery_item& item, std::int64_t until_ms, std::int64_t now_ms);
     // Its message is gone (an operator removed it); not counted as done:
     void drop(const delivery_item& item);
+
+    // A waiting item, due or deferred, in hand as if take_next() had given it; nothing: it is in
+    // flight, held or gone. Settle it as those.
+    [[nodiscard]] std::optional<delivery_item> withdraw(std::uint32_t slot);
 
     // The destination refused the connection or broke it before it was of use; close() it as well.
     // When none works the whole lane waits, each time twice as long; otherwise it gets no more
@@ -85,10 +108,18 @@ public:
     std::int64_t refused(const connection_permit& permit, std::int64_t now_ms);
     // The destination greeted us: its back-off and probing end.
     void connected(const connection_permit& permit);
+    // It asks for less: nothing leaves before the back-off that refused() would give ends.
+    std::int64_t pushed_back(lane_id lane, std::int64_t now_ms);
+    // Tries it again now, as after a back-off that has ended.
+    void retry_now(lane_id lane, std::int64_t now_ms);
     // An operator's wish.
     void suspend(lane_id lane, std::int64_t until_ms, std::int64_t now_ms);
-    void resume(lane_id lane);
-    [[nodiscard]] bool has_working_connection(lane_id lane) const;
+    void resume(lane_id lane, std::int64_t now_ms);
+    // Its rate is used up until then.
+    void pause(lane_id lane, std::int64_t until_ms, std::int64_t now_ms);
+    // No new connection until unblock(): others have those that its destination takes.
+    void block(lane_id lane);
+    void unblock(lane_id lane);
 
     void park(connection_permit& permit);
     void unpark(connection_permit& permit); // At once after a grant_action::wake_idle.
@@ -106,6 +137,12 @@ public:
     [[nodiscard]] lane_view view(lane_id lane, std::int64_t now_ms) const;
     void for_each_lane(std::int64_t now_ms,
                        const std::function<void(const lane_view&)>& visit) const;
+    // The items of a lane, oldest first, until `visit` says false.
+    void for_each_item(lane_id lane,
+                       std::int64_t now_ms,
+                       const std::function<bool(const waiting_item&)>& visit) const;
+    void for_each_held(std::int64_t now_ms,
+                       const std::function<bool(const waiting_item&)>& visit) const;
 
     [[nodiscard]] const counters& total() const noexcept { return total_; }
 
@@ -118,10 +155,13 @@ private:
     struct lane_record {
         std::string destination;
         schedule::counters counters;
-        slot_list ready;      // Due items, first come first.
+        ready_lane ready;     // Due items.
         slot_list deferred;   // Items whose time has not come, in no order.
         slot_list by_arrival; // All that wait or are in flight, oldest first.
         std::int64_t suspended_until_ms = 0;
+        std::int64_t backed_off_until_ms = 0;
+        std::int64_t paused_until_ms = 0;
+        std::int64_t learned_until_ms = 0; // Of learned_max.
         std::uint32_t connections_max = 0; // 0: the setting.
         std::uint32_t opening = 0;         // Granted, nothing taken yet.
         std::uint32_t learned_max = 0;     // 0: none; connections that worked when one was refused.
@@ -129,6 +169,7 @@ private:
         std::uint32_t wake_place = no_place;
         lane_id turn_next = no_lane; // In the turn of next_due(), or in the list of idle lanes.
         lane_id turn_previous = no_lane;
+        bool is_blocked = false;
         bool in_turn = false;
         bool in_idle = false;
         bool used = false;
@@ -158,8 +199,10 @@ private:
     // Of scheduler.cc: items.
     std::uint32_t checked_slot(const delivery_item& item) const;
     delivery_item item_of(std::uint32_t number) const;
+    delivery_item put_in_flight(std::uint32_t number);
     void keep_recipients(std::uint32_t number, const recipient_set& recipients);
     void free_slot(std::uint32_t number);
+    std::uint32_t make_slot(const delivery_item& item, std::uint32_t sibling);
     void link_arrival(std::uint32_t number);
     void make_ready(std::uint32_t number, bool first, std::int64_t now_ms);
     void make_deferred(std::uint32_t number, std::int64_t due_ms, std::int64_t now_ms);
@@ -174,10 +217,12 @@ private:
     [[nodiscard]] const lane_record& lane_of(lane_id id) const;
     lane_id make_lane(std::string_view destination);
     void review(lane_id id); // After any change: in the turn or not, idle or not.
+    [[nodiscard]] static bool waits(const lane_record& lane) noexcept;
     [[nodiscard]] bool may_grant(const lane_record& lane) const noexcept;
     [[nodiscard]] std::uint32_t connections_max(const lane_record& lane) const noexcept;
-    void set_wake(lane_id id, std::int64_t until_ms, std::int64_t now_ms);
-    void wake(lane_id id);
+    // Ends what is over, sets the time when the next is, and reviews.
+    void watch(lane_id id, std::int64_t now_ms);
+    std::int64_t back_off(lane_id id, std::int64_t now_ms);
     void link_last(lane_list& list, lane_id id);
     void unlink(lane_list& list, lane_id id);
     void retire_idle_lanes();
@@ -185,6 +230,7 @@ private:
     settings settings_;
     jitter jitter_;
     slot_store slots_;
+    ready_queue ready_{slots_};
     std::deque<lane_record> lanes_;
     std::vector<lane_id> free_lanes_;
     std::unordered_map<std::string, lane_id, text_hash, std::equal_to<>> lanes_by_destination_;
@@ -192,7 +238,7 @@ private:
     lane_list idle_;
     // Deferred items by due time, ready items by the end of their max_age.
     indexed_heap<slot_places> times_;
-    indexed_heap<lane_places> wakes_; // Suspended lanes.
+    indexed_heap<lane_places> wakes_; // Lanes that wait for a time.
     slot_list expired_;
     slot_list held_;
     std::unordered_map<std::uint64_t, std::uint32_t> held_by_message_;

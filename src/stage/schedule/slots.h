@@ -21,6 +21,19 @@ inline constexpr std::uint32_t no_slot = 0xffff'ffff;
 
 enum class slot_state : std::uint8_t { free, ready, deferred, in_flight, expired, held };
 
+// Whose turn an item takes in its lane: a tenant's number, and whether it is urgent.
+[[nodiscard]] constexpr std::uint32_t owner_of(std::uint32_t tenant, bool is_urgent) noexcept {
+    return tenant << 1 | (is_urgent ? 1U : 0U);
+}
+
+[[nodiscard]] constexpr bool is_urgent_owner(std::uint32_t owner) noexcept {
+    return (owner & 1) != 0;
+}
+
+[[nodiscard]] constexpr std::uint32_t tenant_of_owner(std::uint32_t owner) noexcept {
+    return owner >> 1;
+}
+
 struct slot_links {
     std::uint32_t previous = no_slot;
     std::uint32_t next = no_slot;
@@ -34,7 +47,8 @@ struct slot {
     slot_links arrival;             // In the lane's list by arrival.
     std::uint32_t place = no_place; // In the heap of times.
     std::int32_t arrived_s = 0;
-    std::uint32_t size_kib = 0;
+    std::uint32_t owner = 0;         // See owner_of().
+    std::uint32_t sibling = no_slot; // The next of the same message, in a ring.
     std::uint16_t attempts = 0;
     slot_state state = slot_state::free;
     bool more_recipients = false; // Indices of 64 and above are in a table aside.

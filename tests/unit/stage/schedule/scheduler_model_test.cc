@@ -85,6 +85,8 @@ private:
         made.arrived_ms = from.arrived_ms;
         made.not_before_ms = from.due_ms;
         made.attempts = from.attempts;
+        made.tenant = static_cast<std::uint32_t>(id % 5);
+        made.is_urgent = id % 3 == 0;
         return made;
     }
 
@@ -223,7 +225,8 @@ private:
             scheduler_.suspend(
                 *lane, now_ms_ + static_cast<std::int64_t>(random_() % 600'000), now_ms_);
         } else if (random_() % 2 == 0) {
-            scheduler_.resume(*lane);
+            scheduler_.resume(*lane, now_ms_);
+            scheduler_.retry_now(*lane, now_ms_);
         } else {
             scheduler_.flush(*lane, 1'000'000, now_ms_);
             for (auto& [id, known] : items_) {

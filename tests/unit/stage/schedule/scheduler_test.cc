@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <set>
+#include <vector>
 
 namespace ebbgate::schedule {
 namespace {
@@ -148,8 +150,8 @@ TEST_F(Schedule, AnItemIsTriedOnceMoreWhenItsAgeEndsAndThenExpires) {
 }
 
 TEST_F(Schedule, AnItemWithoutAnyChanceExpiresWhileItWaits) {
-    const lane_id lane = scheduler_.add(item(1), "dead:25", start);
-    scheduler_.suspend(lane, start + 100 * day, start);
+    scheduler_.add(item(1), "dead:25", start);
+    scheduler_.suspend(*scheduler_.find_lane("dead:25"), start + 100 * day, start);
     EXPECT_FALSE(scheduler_.next_expired(start + 5 * day - second).has_value());
     const auto expired = scheduler_.next_expired(start + 5 * day + second);
     ASSERT_TRUE(expired.has_value());
@@ -238,6 +240,155 @@ TEST_F(Schedule, AnItemPutBackIsFirstAgainWithItsAttemptsUnchanged) {
     ASSERT_TRUE(taken.has_value());
     EXPECT_EQ(taken->recipients.count(), 1U);
     EXPECT_TRUE(taken->recipients.contains(900));
+}
+
+TEST_F(Schedule, TenantsOfALaneTakeTurnsWhoeverHasMore) {
+    for (std::uint64_t id = 0; id < 1000; ++id) {
+        scheduler_.add(item(id), "a:25", start); // Of tenant 0.
+    }
+    for (std::uint64_t id = 2000; id < 2003; ++id) {
+        delivery_item other = item(id);
+        other.tenant = static_cast<std::uint32_t>(id % 2 + 1);
+        scheduler_.add(other, "a:25", start);
+    }
+    connection_permit permit = open(start);
+    std::vector<std::uint64_t> order;
+    for (int taken = 0; taken < 7; ++taken) {
+        order.push_back(scheduler_.take_next(permit, start)->message_id);
+    }
+    EXPECT_EQ(order, (std::vector<std::uint64_t>{0, 2000, 2001, 1, 2002, 2, 3}));
+}
+
+TEST_F(Schedule, UrgentMailGoesFirstAndLeavesSomeRoomToTheRest) {
+    settings_.urgent_run_max = 3;
+    scheduler_.configure(settings_);
+    scheduler_.add(item(1), "a:25", start);
+    scheduler_.add(item(2), "a:25", start);
+    for (std::uint64_t id = 10; id < 15; ++id) {
+        delivery_item urgent = item(id);
+        urgent.is_urgent = true;
+        scheduler_.add(urgent, "a:25", start);
+    }
+    connection_permit permit = open(start);
+    std::vector<std::uint64_t> order;
+    while (const auto taken = scheduler_.take_next(permit, start)) {
+        EXPECT_EQ(taken->is_urgent, taken->message_id >= 10);
+        order.push_back(taken->message_id);
+    }
+    EXPECT_EQ(order, (std::vector<std::uint64_t>{10, 11, 12, 1, 13, 14, 2}));
+}
+
+TEST_F(Schedule, NothingLeavesAPausedLaneNorASuspendedOne) {
+    scheduler_.add(item(1), "a:25", start);
+    scheduler_.add(item(2), "a:25", start);
+    const lane_id lane = *scheduler_.find_lane("a:25");
+    connection_permit permit = open(start);
+    EXPECT_TRUE(scheduler_.take_next(permit, start).has_value());
+    scheduler_.pause(lane, start + 10 * second, start);
+    EXPECT_FALSE(scheduler_.take_next(permit, start).has_value());
+    scheduler_.suspend(lane, start + hour, start);
+    scheduler_.park(permit);
+    EXPECT_FALSE(scheduler_.next_due(start + 11 * second).has_value());
+    scheduler_.retry_now(lane, start + 11 * second); // Of its own account only.
+    EXPECT_EQ(scheduler_.view(lane, start).suspended_until_ms, start + hour);
+    EXPECT_EQ(scheduler_.view(lane, start).paused_until_ms, 0);
+    EXPECT_FALSE(scheduler_.next_due(start + 12 * second).has_value());
+    const auto work = scheduler_.next_due(start + hour + second);
+    ASSERT_TRUE(work.has_value());
+    EXPECT_EQ(work->action, grant_action::wake_idle);
+}
+
+TEST_F(Schedule, ABlockedLaneKeepsItsConnectionsAndGetsNoMore) {
+    for (std::uint64_t id = 1; id <= 4; ++id) {
+        scheduler_.add(item(id), "a:25", start);
+    }
+    const lane_id lane = *scheduler_.find_lane("a:25");
+    connection_permit permit = open(start);
+    scheduler_.block(lane);
+    EXPECT_FALSE(scheduler_.next_due(start).has_value());
+    EXPECT_TRUE(scheduler_.take_next(permit, start).has_value());
+    scheduler_.park(permit);
+    EXPECT_EQ(scheduler_.next_due(start)->action, grant_action::wake_idle);
+    scheduler_.unpark(permit);
+    EXPECT_FALSE(scheduler_.next_due(start).has_value());
+    scheduler_.unblock(lane);
+    EXPECT_EQ(scheduler_.next_due(start)->action, grant_action::open);
+}
+
+TEST_F(Schedule, ADestinationThatAsksForLessIsLeftAloneLongerEachTime) {
+    scheduler_.add(item(1), "a:25", start);
+    const lane_id lane = *scheduler_.find_lane("a:25");
+    std::int64_t now = start;
+    for (std::int64_t expected = 30 * second; expected <= 120 * second; expected *= 2) {
+        const std::int64_t until = scheduler_.pushed_back(lane, now);
+        EXPECT_EQ(scheduler_.pushed_back(lane, now), until) << "once for all its connections";
+        EXPECT_GE(until, now + expected);
+        EXPECT_LE(until, now + expected + expected / 5);
+        EXPECT_FALSE(scheduler_.next_due(until - 1).has_value());
+        now = until + second;
+        connection_permit permit = open(now);
+        scheduler_.close(permit);
+    }
+    (void)scheduler_.pushed_back(lane, now);
+    scheduler_.retry_now(lane, now);
+    EXPECT_TRUE(scheduler_.next_due(now).has_value());
+}
+
+TEST_F(Schedule, AnItemIsPutOffWithoutAnAttemptAndNeverBeyondItsAge) {
+    scheduler_.add(item(1), "a:25", start);
+    connection_permit permit = open(start);
+    scheduler_.put_off(*scheduler_.take_next(permit, start), start + hour, start);
+    EXPECT_FALSE(scheduler_.take_next(permit, start + hour - second).has_value());
+    auto taken = scheduler_.take_next(permit, start + hour + second);
+    ASSERT_TRUE(taken.has_value());
+    EXPECT_EQ(taken->attempts, 0U);
+    scheduler_.put_off(*taken, start + 100 * day, start + hour);
+    EXPECT_FALSE(scheduler_.take_next(permit, start + 5 * day - second).has_value());
+    EXPECT_TRUE(scheduler_.take_next(permit, start + 5 * day + second).has_value());
+}
+
+TEST_F(Schedule, ItemsOfAMessageKnowEachOtherAndCanBeTakenOutOfTheQueue) {
+    const std::uint32_t a = scheduler_.add(item(1), "a:25", start);
+    const std::uint32_t b = scheduler_.add(item(1), "b:25", start, a);
+    const std::uint32_t c = scheduler_.hold(item(1), b);
+    std::set<std::uint32_t> ring;
+    for (std::uint32_t at = a; ring.insert(at).second; at = scheduler_.sibling_of(at)) {
+    }
+    EXPECT_EQ(ring, (std::set<std::uint32_t>{a, b, c}));
+    EXPECT_FALSE(scheduler_.withdraw(c).has_value()) << "held";
+    const auto taken = scheduler_.withdraw(a);
+    ASSERT_TRUE(taken.has_value());
+    EXPECT_FALSE(scheduler_.withdraw(a).has_value()) << "in hand";
+    scheduler_.drop(*taken);
+    EXPECT_EQ(scheduler_.sibling_of(b), c);
+    EXPECT_EQ(scheduler_.sibling_of(c), b);
+    (void)scheduler_.release(1);
+    EXPECT_EQ(scheduler_.sibling_of(b), b);
+    EXPECT_EQ(scheduler_.total().waiting(), 1U);
+    EXPECT_EQ(scheduler_.total().done_total, 0U);
+}
+
+TEST_F(Schedule, AnItemIsShownAsItWaits) {
+    delivery_item shown = item(1);
+    shown.tenant = 9;
+    shown.is_urgent = true;
+    shown.attempts = 3;
+    shown.not_before_ms = start + hour;
+    scheduler_.add(shown, "a:25", start);
+    scheduler_.add(item(2), "a:25", start);
+    std::vector<waiting_item> seen;
+    scheduler_.for_each_item(
+        *scheduler_.find_lane("a:25"), start, [&seen](const waiting_item& one) {
+            seen.push_back(one);
+            return true;
+        });
+    ASSERT_EQ(seen.size(), 2U);
+    EXPECT_TRUE(seen[0].is_deferred && seen[0].is_urgent);
+    EXPECT_EQ(seen[0].tenant, 9U);
+    EXPECT_EQ(seen[0].attempts, 3U);
+    EXPECT_EQ(seen[0].due_ms, start + hour);
+    EXPECT_EQ(seen[1].message_id, 2U);
+    EXPECT_FALSE(seen[1].is_deferred);
 }
 
 TEST_F(Schedule, HeldMessagesWaitForTheirRelease) {
