@@ -17,6 +17,8 @@ std::string_view name_of(policy::relay_kind kind) {
     switch (kind) {
     case policy::relay_kind::host:
         return "host";
+    case policy::relay_kind::mx:
+        return "mx";
     case policy::relay_kind::discard:
         return "discard";
     case policy::relay_kind::hold:
@@ -35,6 +37,11 @@ void show_settings(json::writer& out, const policy::snapshot& shown) {
     out.member("connections_per_destination", delivery.connections_per_destination);
     out.member("messages_per_connection", delivery.messages_per_connection);
     out.member("idle_timeout_seconds", delivery.idle_timeout.count());
+    out.member("retry_delay_notice_seconds", delivery.retry.delay_notice.count());
+    out.member("max_connections", delivery.connections_max);
+    out.member("max_message_rate", config::to_text(delivery.message_rate));
+    out.member("max_connection_rate", config::to_text(delivery.connection_rate));
+    out.member("shaping_rules", delivery.shaping.size());
     out.end_object();
     out.member("route_count", shown.routes().size());
     out.key("routes").begin_array();
@@ -57,6 +64,7 @@ void show_tenant(json::writer& out, const policy::tenant& tenant, std::size_t se
     out.member("accounts", tenant.accounts.size());
     out.member("senders", senders);
     out.member("relay_hosts", tenant.relay_hosts.size());
+    out.member("egress_sources", tenant.egress.sources.size());
     out.member("recipients_per_message", tenant.limits.recipients_per_message);
     out.member("upload_size", tenant.limits.upload_bytes);
     out.member("message_size", tenant.limits.message_bytes);

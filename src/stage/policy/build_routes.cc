@@ -17,7 +17,7 @@ constexpr named_value tls_modes[] = {
     {"required", static_cast<int>(tls_mode::required)},
 };
 constexpr std::string_view relay_expected =
-    "\"HOST:PORT\", \"[IPV6]:PORT\", \"discard\" or \"hold\"";
+    "\"mx\", \"HOST:PORT\", \"[IPV6]:PORT\", \"discard\" or \"hold\"";
 
 constexpr std::size_t ignore_max = 100'000;
 constexpr std::size_t log_bytes_max = 1024;
@@ -85,6 +85,12 @@ void snapshot_builder::parse_delivery(const value& at) {
     reader_.set(at, "connections_per_destination", delivery.connections_per_destination, 1, 10'000);
     reader_.set(at, "messages_per_connection", delivery.messages_per_connection, 1, 1'000'000);
     reader_.set_duration(at, "idle_timeout", delivery.idle_timeout, seconds(0), seconds(3600));
+    reader_.set(at, "max_connections", delivery.connections_max, 1, 1'000'000);
+    parse_egress_rate(at, "max_message_rate", delivery.message_rate);
+    parse_egress_rate(at, "max_connection_rate", delivery.connection_rate);
+    if (const value* rules = at.find("shaping")) {
+        parse_shaping(*rules); // After what they inherit.
+    }
 }
 
 void snapshot_builder::parse_retry(const value& at) {
@@ -99,6 +105,7 @@ void snapshot_builder::parse_retry(const value& at) {
     }
     reader_.set_duration(at, "max", retry.max, seconds(1), 7 * day);
     reader_.set_duration(at, "max_age", retry.max_age, seconds(1), 60 * day);
+    reader_.set_duration(at, "delay_notice", retry.delay_notice, seconds(0), 60 * day);
     if (retry.max < retry.first) {
         const value* max = at.find("max");
         reader_.add_fault(max == nullptr ? at : *max,
@@ -118,9 +125,11 @@ void snapshot_builder::parse_route(const value& at) {
         if (const value* tls = at.find("tls")) {
             const auto chosen = reader_.choice(*tls, tls_modes);
             made.tls = static_cast<tls_mode>(chosen.value_or(static_cast<int>(made.tls)));
-            if (made.relay != relay_kind::host) {
-                reader_.add_fault(*tls, "has no meaning here; expected only with \"HOST:PORT\"");
-            }
+            require_delivery(*tls, made);
+        }
+        if (const value* source = at.find("source")) {
+            made.source = parse_source_address(*source);
+            require_delivery(*source, made);
         }
     }
     if (made.relay == relay_kind::host) {
@@ -129,17 +138,34 @@ void snapshot_builder::parse_route(const value& at) {
                                        made.host.host,
                                        made.host.port,
                                        name_of(made.tls));
+    } else if (made.relay == relay_kind::mx) {
+        made.destination = fmt::format("/{}", name_of(made.tls));
     } else {
         made.destination = made.relay == relay_kind::hold ? "hold" : "discard";
+    }
+    if (made.source) {
+        made.destination += "@" + config::to_text(*made.source);
     }
     built_->routes_.push_back(std::move(made));
     index_route(at);
 }
 
+void snapshot_builder::require_delivery(const value& at, const route& of) {
+    if (of.relay != relay_kind::host && of.relay != relay_kind::mx) {
+        reader_.add_fault(at, "has no meaning here; expected only with \"mx\" or \"HOST:PORT\"");
+    }
+}
+
 void snapshot_builder::parse_match(const value& at, route& into) {
+    if (auto pattern = parse_pattern(at)) {
+        into.match = std::move(*pattern);
+    }
+}
+
+std::optional<std::string> snapshot_builder::parse_pattern(const value& at) {
     const auto text = reader_.string(at, "a domain, \"*.domain\" or \"*\"");
     if (!text) {
-        return;
+        return std::nullopt;
     }
     const std::string_view domain = text->starts_with("*.") ? text->substr(2) : *text;
     if (*text != "*" && !config::is_host_name(domain)) {
@@ -147,9 +173,9 @@ void snapshot_builder::parse_match(const value& at, route& into) {
                           fmt::format("expected a domain in A-label form, \"*.domain\" or "
                                       "\"*\", found {}",
                                       config::shown(at)));
-        return;
+        return std::nullopt;
     }
-    into.match = config::lower_ascii(*text);
+    return config::lower_ascii(*text);
 }
 
 void snapshot_builder::parse_relay(const value& at, route& into) {
@@ -157,9 +183,11 @@ void snapshot_builder::parse_relay(const value& at, route& into) {
     if (!text) {
         return;
     }
-    if (*text == "mx" || *text == "archive") {
+    if (*text == "mx") {
+        into.relay = relay_kind::mx;
+    } else if (*text == "archive") {
         reader_.add_fault(
-            at, fmt::format("\"{}\" is {}; expected {}", *text, config::not_built, relay_expected));
+            at, fmt::format("\"archive\" is {}; expected {}", config::not_built, relay_expected));
     } else if (*text == "discard") {
         into.relay = relay_kind::discard;
     } else if (*text == "hold") {

@@ -61,6 +61,10 @@ void snapshot_builder::parse_tenant(const value& at, std::uint32_t item) {
         if (const value* hosts = at.find("relay_hosts")) {
             parse_relay_hosts(*hosts, made);
         }
+        if (const value* egress = at.find("egress")) {
+            parse_egress(*egress, made.egress);
+        }
+        parse_class(at, made.mail_class);
     }
     note_largest(limits.settings);
     made.limits = std::move(limits.settings);
@@ -200,6 +204,9 @@ void snapshot_builder::parse_account(const value& at, tenant& into, const limits
         }
     }
     parse_flag(at, "null_sender", made.null_sender);
+    if (at.find("class") != nullptr) {
+        parse_class(at, made.mail_class.emplace(mail_class::bulk));
+    }
     if (const value* senders = at.find("authorized_senders")) {
         made.senders_owner =
             snapshot::account_owners + static_cast<std::uint32_t>(built_->narrowed_.size());

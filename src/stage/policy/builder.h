@@ -72,9 +72,21 @@ private:
     void parse_retry(const value& at);
     void parse_route(const value& at);
     void parse_match(const value& at, route& into);
+    [[nodiscard]] std::optional<std::string> parse_pattern(const value& at);
     void parse_relay(const value& at, route& into);
+    void require_delivery(const value& at, const route& of);
     void index_route(const value& at);
     void parse_bans(const value& at);
+
+    // build_egress.cc
+    void parse_egress(const value& at, egress_pool& into);
+    void parse_source(const value& at, egress_pool& into);
+    [[nodiscard]] std::optional<config::ip_address> parse_source_address(const value& at);
+    void parse_ehlo(const value& object, std::string& into);
+    void parse_egress_rate(const value& object, std::string_view key, config::rate& into);
+    void parse_shaping(const value& at);
+    void parse_shaping_rule(const value& at);
+    void parse_class(const value& object, mail_class& into);
 
     // build_tenants.cc
     void parse_tenant(const value& at, std::uint32_t item);

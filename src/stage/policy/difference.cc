@@ -103,7 +103,7 @@ bool same_content(const std::shared_ptr<const settings>& left,
 }
 
 bool same_route(const route& left, const route& right) {
-    // The destination names relay, host, port and tls.
+    // The destination names relay, host, port, tls and source.
     return left.match == right.match && left.destination == right.destination;
 }
 
@@ -137,6 +137,11 @@ void comparison::compare_settings() {
            old.messages_per_connection,
            now.messages_per_connection);
     change("delivery/idle_timeout", old.idle_timeout, now.idle_timeout);
+    change("delivery/retry/delay_notice", old.retry.delay_notice, now.retry.delay_notice);
+    change("delivery/max_connections", old.connections_max, now.connections_max);
+    change("delivery/max_message_rate", old.message_rate, now.message_rate);
+    change("delivery/max_connection_rate", old.connection_rate, now.connection_rate);
+    change("delivery/shaping", old.shaping, now.shaping);
     const ban_settings& bans = before_.bans();
     const ban_settings& bans_now = after_.bans();
     change("bans/max_retry", bans.max_retry, bans_now.max_retry);
@@ -238,6 +243,8 @@ void comparison::compare_tenant(const tenant& before, const tenant& after) {
     change("domains", before.domains == after.domains);
     change("relay_hosts", before.relay_hosts == after.relay_hosts);
     change("null_sender", before.null_sender == after.null_sender);
+    change("egress", before.egress == after.egress);
+    change("class", before.mail_class == after.mail_class);
     change("check_header_from", before.check_header_from == after.check_header_from);
     change("limits", same_settings(before.limits, after.limits));
     change("attachments", same_content(before.attachments, after.attachments));

@@ -23,15 +23,28 @@ inline constexpr known_key delivery[] = {
     {"connections_per_destination"},
     {"messages_per_connection"},
     {"idle_timeout"},
+    {"max_connections"},
+    {"max_message_rate"},
+    {"max_connection_rate"},
+    {"shaping"},
+};
+inline constexpr known_key shaping[] = {
+    {"match"},
+    {"mx"},
+    {"connection_limit"},
+    {"max_deliveries_per_connection"},
+    {"idle_timeout"},
+    {"max_message_rate"},
+    {"max_connection_rate"},
 };
 inline constexpr known_key retry[] = {
     {"first"},
     {"factor"},
     {"max"},
     {"max_age"},
-    {"delay_notice", false},
+    {"delay_notice"},
 };
-inline constexpr known_key route[] = {{"match"}, {"relay"}, {"tls"}, {"source", false}};
+inline constexpr known_key route[] = {{"match"}, {"relay"}, {"tls"}, {"source"}};
 inline constexpr known_key bans[] = {
     {"max_retry"},
     {"find_time"},
@@ -60,7 +73,8 @@ inline constexpr known_key tenant[] = {
     {"null_sender"},
     {"check_header_from"},
     {"limits"},
-    {"egress", false},
+    {"egress"},
+    {"class"},
     {"attachments"},
     {"filelink"},
     {"bcc", false},
@@ -90,6 +104,8 @@ inline constexpr known_key dkim[] = {
     {"canonicalization"},
     {"expire"},
 };
+inline constexpr known_key egress[] = {{"sources"}, {"ehlo"}};
+inline constexpr known_key egress_source[] = {{"address"}, {"ehlo"}, {"weight"}, {"drain"}};
 inline constexpr known_key tls[] = {{"certificate"}, {"key"}};
 inline constexpr known_key account[] = {
     {"login"},
@@ -97,6 +113,7 @@ inline constexpr known_key account[] = {
     {"null_sender"},
     {"authorized_senders"},
     {"limits"},
+    {"class"},
 };
 inline constexpr known_key limits[] = {
     {"messages_per_sender"},

@@ -11,13 +11,17 @@
 #include "config/address.h"
 #include "config/server.h"
 #include "stage/policy/content.h"
+#include "stage/policy/egress.h"
 #include "stage/policy/limit.h"
 
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace ebbgate::policy {
@@ -36,9 +40,10 @@ struct account {
     std::string password_hash;  // crypt(3): yescrypt, bcrypt, sha512crypt, sha256crypt, scrypt.
     std::uint32_t tenant = 0;   // Index into snapshot::tenants().
     std::uint32_t position = 0; // In the file's list; no_index: added by command.
-    std::uint32_t own_limits = no_index;    // See snapshot::limits_of().
-    std::uint32_t senders_owner = no_index; // no_index: all of the tenant's.
-    bool null_sender = false;               // May use <>.
+    std::uint32_t own_limits = no_index;          // See snapshot::limits_of().
+    std::uint32_t senders_owner = no_index;       // no_index: all of the tenant's.
+    std::optional<policy::mail_class> mail_class; // Nothing: the tenant's.
+    bool null_sender = false;                     // May use <>.
 };
 
 struct tenant {
@@ -50,6 +55,8 @@ struct tenant {
     std::vector<config::ip_network> relay_hosts;
     std::vector<std::string> domains; // Lower-case A-labels; each covers its subdomains.
     limit_settings limits;
+    egress_pool egress;
+    policy::mail_class mail_class = policy::mail_class::bulk;
     std::shared_ptr<const attachment_settings> attachments; // Null: not judged.
     std::shared_ptr<const filelink_settings> filelink;      // Null: none.
     std::vector<dkim_key> dkim;                             // Sorted by domain: see keys_for().
@@ -61,7 +68,7 @@ struct tenant {
     bool null_sender = false; // relay_hosts may use <>.
 };
 
-enum class relay_kind : std::uint8_t { host, discard, hold };
+enum class relay_kind : std::uint8_t { host, mx, discard, hold };
 enum class tls_mode : std::uint8_t { off, opportunistic, required };
 
 struct route {
@@ -69,7 +76,9 @@ struct route {
     relay_kind relay = relay_kind::host;
     config::host_and_port host; // For relay_kind::host.
     tls_mode tls = tls_mode::opportunistic;
+    std::optional<config::ip_address> source; // Instead of the tenant's.
     // Routes with the same key share a lane and its connections, e.g. "mx.example:25/required".
+    // With relay_kind::mx it is for the domain to complete it.
     std::string destination;
 };
 
@@ -78,6 +87,7 @@ struct retry_settings {
     double factor = 2;
     std::chrono::seconds max{4 * 3600};
     std::chrono::seconds max_age{5 * 24 * 3600};
+    std::chrono::seconds delay_notice{4 * 3600}; // 0: none is sent.
 
     bool operator==(const retry_settings&) const = default;
 };
@@ -87,6 +97,23 @@ struct delivery_settings {
     std::uint32_t connections_per_destination = 20;
     std::uint32_t messages_per_connection = 1000;
     std::chrono::seconds idle_timeout{30};
+    std::uint32_t connections_max = 10'000; // Of all shards, to all destinations.
+    config::rate message_rate = config::unlimited_rate;
+    config::rate connection_rate = config::unlimited_rate;
+    std::vector<shaping_rule> shaping; // The first that matches wins.
+
+    // For destinations that no rule names.
+    [[nodiscard]] policy::shaping standard() const {
+        return {connections_per_destination,
+                messages_per_connection,
+                idle_timeout,
+                message_rate,
+                connection_rate};
+    }
+
+    // `hosts`: the names of its mail hosts, or of the relay; any that matches does. Lower case.
+    [[nodiscard]] policy::shaping shaping_for(std::string_view domain,
+                                              std::span<const std::string> hosts) const;
 
     bool operator==(const delivery_settings&) const = default;
 };

@@ -164,17 +164,6 @@ struct fault_case {
 };
 
 constexpr fault_case refused[] = {
-    {"mx",
-     R"({"match":"*","relay":"mx"})",
-     "",
-     "",
-     "/routes/0/relay: \"mx\" is not implemented yet; expected \"HOST:PORT\", \"[IPV6]:PORT\", "
-     "\"discard\" or \"hold\""},
-    {"source",
-     R"({"match":"*","relay":"hold","source":"1.2.3.4"})",
-     "",
-     "",
-     "/routes/0/source: not implemented yet"},
     {"unreachable",
      R"({"match":"*","relay":"hold"},{"match":"a.b","relay":"hold"})",
      "",
@@ -228,11 +217,6 @@ constexpr fault_case refused[] = {
      R"(,"defaults":{"null_sender":true})",
      "/defaults/null_sender: unknown key; expected one of: limits, check_header_from, "
      "attachments, filelink, unsigned"},
-    {"delay_notice",
-     "",
-     "",
-     R"(,"delivery":{"retry":{"delay_notice":"4h"}})",
-     "/delivery/retry/delay_notice: not implemented yet"},
     {"factor",
      "",
      "",
