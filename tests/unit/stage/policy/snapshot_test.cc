@@ -178,13 +178,14 @@ constexpr fault_case refused[] = {
      R"({"match":"*","relay":"mx.example"})",
      "",
      "",
-     "/routes/0/relay: expected \"HOST:PORT\", \"[IPV6]:PORT\", \"discard\" or \"hold\", found "
+     "/routes/0/relay: expected \"mx\", \"HOST:PORT\", \"[IPV6]:PORT\", \"discard\" or \"hold\", "
+     "found "
      "\"mx.example\""},
     {"tls of hold",
      R"({"match":"*","relay":"hold","tls":"off"})",
      "",
      "",
-     "/routes/0/tls: has no meaning here; expected only with \"HOST:PORT\""},
+     "/routes/0/tls: has no meaning here; expected only with \"mx\" or \"HOST:PORT\""},
     {"tls typo",
      R"({"match":"*","relay":"a.b:25","tls":"of"})",
      "",

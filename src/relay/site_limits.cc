@@ -1,0 +1,135 @@
+#include "relay/site_limits.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace ebbgate::relay {
+
+namespace {
+
+// What is less apart than this may go together: timers are no finer.
+constexpr std::int64_t burst_us = 100'000;
+
+} // namespace
+
+void site_limit::begin(bool full) noexcept {
+    std::uint32_t fresh = 0;
+    window_.compare_exchange_strong(fresh, full ? window_all : window_first * window_unit);
+}
+
+bool site_limit::try_enter(std::uint32_t connections_max) noexcept {
+    const std::uint32_t max = std::min(connections_max, std::max(window(), 1U));
+    std::uint32_t seen = connections_.load();
+    while (seen < max) {
+        if (connections_.compare_exchange_weak(seen, seen + 1)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool site_limit::enter(std::uint32_t shard, std::uint32_t connections_max) {
+    if (try_enter(connections_max)) {
+        return true;
+    }
+    // Marked first and tried again: who leaves in between either is seen, or sees the mark.
+    waiting_.fetch_or(std::uint64_t{1} << (shard % site_limits::shards_max));
+    return try_enter(connections_max);
+}
+
+void site_limit::leave() {
+    connections_.fetch_sub(1);
+    if (const std::uint64_t shards = waiting_.exchange(0); shards != 0) {
+        owner_.tell(shards, name_);
+    }
+}
+
+bool site_limit::is_over(std::uint32_t connections_max) const noexcept {
+    return connections() > std::min(connections_max, std::max(window(), 1U));
+}
+
+// The generic cell rate algorithm: each has its place in time, one interval after the last.
+std::int64_t site_limit::take(std::atomic<std::int64_t>& due_us,
+                              const config::rate& rate,
+                              std::int64_t now_us) noexcept {
+    if (rate.is_unlimited()) {
+        return 0;
+    }
+    const std::int64_t interval_us =
+        std::max<std::int64_t>(1, rate.period.count() * 1'000'000 / rate.count);
+    const std::int64_t slack_us = interval_us < burst_us ? burst_us : 0;
+    std::int64_t due = due_us.load();
+    for (;;) {
+        // A slower rate that was in force before must not hold it longer than this one would.
+        const std::int64_t at = std::clamp(due, now_us, now_us + interval_us + slack_us);
+        if (at > now_us + slack_us) {
+            return at - slack_us;
+        }
+        if (due_us.compare_exchange_weak(due, at + interval_us)) {
+            return 0;
+        }
+    }
+}
+
+void site_limit::succeeded(std::uint32_t connections_max) noexcept {
+    std::uint32_t seen = window_.load(std::memory_order_relaxed);
+    if (seen / window_unit >= connections_max) {
+        return;
+    }
+    const std::uint32_t more = std::max(1U, window_unit * window_unit / std::max(seen, 1U));
+    window_.compare_exchange_weak(seen, seen + more, std::memory_order_relaxed);
+    if ((seen + more) / window_unit != seen / window_unit) {
+        if (const std::uint64_t shards = waiting_.exchange(0); shards != 0) {
+            owner_.tell(shards, name_);
+        }
+    }
+}
+
+void site_limit::pushed_back() noexcept {
+    std::uint32_t seen = window_.load();
+    // Of what it has, when the window was never full.
+    const std::uint32_t used = std::max(connections() * window_unit, window_unit);
+    (void)window_.compare_exchange_strong(seen, std::max(window_unit, std::min(seen, used) / 2));
+}
+
+site_limits::site_pointer site_limits::find(const std::string& name) {
+    stripe& at = stripes_[std::hash<std::string>()(name) % stripes];
+    const std::lock_guard hold(at.lock);
+    std::weak_ptr<site_limit>& known = at.sites[name];
+    if (site_pointer found = known.lock()) {
+        return found;
+    }
+    auto made = std::make_shared<site_limit>(*this, name);
+    known = made;
+    if (at.sites.size() > at.sweep_at) {
+        std::erase_if(at.sites, [](const auto& one) { return one.second.expired(); });
+        at.sweep_at = std::max<std::size_t>(1024, at.sites.size() * 2);
+    }
+    return made;
+}
+
+void site_limits::set_listener(std::uint32_t shard, listener tell) {
+    if (listeners_.size() <= shard) {
+        listeners_.resize(shard + 1);
+    }
+    listeners_[shard] = std::move(tell);
+}
+
+void site_limits::tell(std::uint64_t shards, const std::string& name) const {
+    for (std::size_t shard = 0; shard < listeners_.size(); ++shard) {
+        if ((shards >> (shard % shards_max) & 1) != 0 && listeners_[shard]) {
+            listeners_[shard](name);
+        }
+    }
+}
+
+std::size_t site_limits::size() const {
+    std::size_t count = 0;
+    for (const stripe& one : stripes_) {
+        const std::lock_guard hold(one.lock);
+        count += one.sites.size();
+    }
+    return count;
+}
+
+} // namespace ebbgate::relay

@@ -1,0 +1,121 @@
+// What leaves for one site from one source, over all shards: connections, rates, and how many
+// connections it takes well. One count for all shards, so that a limit is what it says.
+//
+// Input   A shard's wish to connect or to send; what came of it.
+// Output  Granted or not, and when to ask again.
+// Owner   The daemon; outlives the shards. Any thread. A site belongs to those that hold it.
+// Fails   Never; a shard that was refused is told when there is room (set_listener()).
+// Bounds  As many sites as are held, 128 bytes and a name each. A look-up locks a stripe; all
+//         else is atomic.
+//
+// The window is Postfix's idea (SCHEDULER_README): it begins small, grows by one for each round of
+// successes, and halves when the site pushes back.
+
+#pragma once
+
+#include "config/rate.h"
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+namespace ebbgate::relay {
+
+class site_limits;
+
+class site_limit {
+public:
+    // Connections that a site gets before it has shown anything.
+    static constexpr std::uint32_t window_first = 5;
+
+    site_limit(site_limits& owner, std::string name) : owner_(owner), name_(std::move(name)) {}
+
+    [[nodiscard]] const std::string& name() const noexcept { return name_; }
+
+    // False: as many connections as it may have are there, and the shard will be told.
+    [[nodiscard]] bool enter(std::uint32_t shard, std::uint32_t connections_max);
+    void leave();
+
+    // More are there than it may have now: one that has ended its message shall go.
+    [[nodiscard]] bool is_over(std::uint32_t connections_max) const noexcept;
+
+    // 0: it may go now, and is counted. Else the time, in microseconds, when it may.
+    [[nodiscard]] std::int64_t take_message(const config::rate& rate,
+                                            std::int64_t now_us) noexcept {
+        return take(message_due_us_, rate, now_us);
+    }
+
+    [[nodiscard]] std::int64_t take_connection(const config::rate& rate,
+                                               std::int64_t now_us) noexcept {
+        return take(connection_due_us_, rate, now_us);
+    }
+
+    // `full`: a host of our own, which needs no acquaintance.
+    void begin(bool full) noexcept;
+    void succeeded(std::uint32_t connections_max) noexcept;
+    void pushed_back() noexcept;
+
+    [[nodiscard]] std::uint32_t connections() const noexcept {
+        return connections_.load(std::memory_order_relaxed);
+    }
+
+    [[nodiscard]] std::uint32_t window() const noexcept {
+        return window_.load(std::memory_order_relaxed) / window_unit;
+    }
+
+private:
+    static constexpr std::uint32_t window_unit = 256;
+    static constexpr std::uint32_t window_all = 0xffff'ff00;
+
+    [[nodiscard]] static std::int64_t
+    take(std::atomic<std::int64_t>& due_us, const config::rate& rate, std::int64_t now_us) noexcept;
+    [[nodiscard]] bool try_enter(std::uint32_t connections_max) noexcept;
+
+    site_limits& owner_;
+    std::string name_;
+    std::atomic<std::uint32_t> connections_{0};
+    std::atomic<std::uint32_t> window_{0}; // In window_unit; 0: not begun.
+    std::atomic<std::int64_t> message_due_us_{0};
+    std::atomic<std::int64_t> connection_due_us_{0};
+    std::atomic<std::uint64_t> waiting_{0}; // Shards, one bit each.
+};
+
+class site_limits {
+public:
+    static constexpr std::uint32_t shards_max = 64; // Beyond, two share a bit and both are told.
+
+    using site_pointer = std::shared_ptr<site_limit>;
+    using listener = std::function<void(std::string name)>;
+
+    [[nodiscard]] site_pointer find(const std::string& name);
+
+    // Called from any thread when a site of this name may have room. Before the shards run.
+    void set_listener(std::uint32_t shard, listener tell);
+
+    [[nodiscard]] std::size_t size() const;
+
+private:
+    friend class site_limit;
+
+    static constexpr std::size_t stripes = 64;
+
+    struct alignas(64) stripe {
+        mutable std::mutex lock;
+        std::unordered_map<std::string, std::weak_ptr<site_limit>> sites;
+        std::size_t sweep_at = 1024; // When so many names are there, those nobody holds go.
+    };
+
+    void tell(std::uint64_t shards, const std::string& name) const;
+
+    std::array<stripe, stripes> stripes_;
+    std::vector<listener> listeners_;
+};
+
+} // namespace ebbgate::relay
