@@ -24,6 +24,18 @@ schedule::settings settings_of(const policy::delivery_settings& delivery) {
     return settings;
 }
 
+void set_timeouts(deliver::client_settings& client, const policy::delivery_timeouts& policy) {
+    const auto ms = [](std::chrono::seconds time) {
+        return static_cast<std::uint64_t>(time.count()) * 1000;
+    };
+    client.connect_timeout_ms = ms(policy.connect);
+    client.greeting_timeout_ms = ms(policy.greeting);
+    client.command_timeout_ms = ms(policy.command);
+    client.data_timeout_ms = ms(policy.data);
+    client.body_timeout_ms = ms(policy.body);
+    client.final_timeout_ms = ms(policy.final);
+}
+
 std::uint64_t random_seed() {
     std::uint64_t seed = 0;
     EBBGATE_ASSERT(getrandom(&seed, sizeof seed, 0) == static_cast<ssize_t>(sizeof seed));
@@ -57,6 +69,9 @@ void outbound::policy_changed() {
     client_settings_.messages_max = delivery.messages_per_connection;
     client_settings_.idle_timeout_ms =
         static_cast<std::uint64_t>(delivery.idle_timeout.count()) * 1000;
+    set_timeouts(client_settings_, delivery.timeouts);
+    client_settings_.chunking = delivery.chunking;
+    client_settings_.bounce_eight_bit = delivery.eight_bit == policy::eight_bit_mode::bounce;
     for (const std::uint64_t id : std::exchange(unrouted_, {})) {
         if (const auto item = scheduler_.release(id); item) {
             (void)place_again(*item, held_routes::hold);
@@ -291,8 +306,8 @@ void outbound::split_item(schedule::delivery_item& item,
 void outbound::send_body(deliver::client& client) {
     connection& sending = *static_cast<connection*>(client.context);
     if (sending.message->hot) {
-        client.output()->write(sending.message->prefix);
-        client.output()->write(sending.message->body);
+        client.write_body(sending.message->prefix);
+        client.write_body(sending.message->body);
         client.body_written();
         return;
     }
@@ -319,16 +334,16 @@ void outbound::start_reader(connection& sending) {
     sending.reading = true;
     sending.block_due = false;
     sending.damaged = false;
-    sending.client->output()->write(sending.message->prefix);
+    sending.client->write_body(sending.message->prefix);
     sending.reader->start(sending.message->envelope.id, sending.message->where);
 }
 
 void outbound::pump_body(connection& sending) {
     // After next() said false, the event that came brought the block: it is not asked for again.
     bool here = std::exchange(sending.block_due, false);
-    while (sending.client->output() != nullptr) {
+    for (;;) {
         if (!here) {
-            if (!sending.client->output()->can_write()) {
+            if (!sending.client->can_write()) {
                 return; // on_room() goes on.
             }
             if (!sending.reader->next()) {
@@ -346,7 +361,7 @@ void outbound::pump_body(connection& sending) {
             sending.client->body_written();
             return;
         }
-        sending.client->output()->write(block);
+        sending.client->write_body(block);
     }
 }
 

@@ -181,12 +181,14 @@ class Hop:
 
     Each fault is (step, action) and spends one connection; later connections are served well. Steps: greeting, ehlo,
     starttls, mail, rcpt, data, body, dot, quit. action(socket, reply) sends what it likes instead of the reply, and
-    returns True when the conversation goes on.
+    returns True when the conversation goes on. With CHUNKING among `offers` the steps of BDAT are body, when its octets
+    are still to come, and dot; what arrives is kept dot-stuffed and with its end mark, as by DATA.
     """
 
-    def __init__(self, *faults, tls=None, pipelining=True, port=0):
-        self.faults, self.tls, self.pipelining = list(faults), tls, pipelining
+    def __init__(self, *faults, tls=None, pipelining=True, offers=("8BITMIME", "SIZE 100000000"), port=0):
+        self.faults, self.tls, self.pipelining, self.offers = list(faults), tls, pipelining, offers
         self.seen, self.accepted, self.clear, self.connections = [], [], 0, 0
+        self.commands = []
         self.listener = socket.create_server(("127.0.0.1", port), backlog=100)
         self.port = self.listener.getsockname()[1]
         self.open = []
@@ -213,7 +215,7 @@ class Hop:
             plain.close()
 
     def converse(self, plain, fault):
-        secure = False
+        secure, valid, chunks = False, 0, b""
 
         def answer(step, reply):
             if fault[0] == step:
@@ -225,8 +227,9 @@ class Hop:
         go_on = answer("greeting", "220 hop.test ESMTP\r\n")
         while go_on and (line := lines.readline()):
             verb = line[:4].upper().strip()
+            self.commands.append(line.strip().decode("utf-8", "replace"))
             if verb in (b"EHLO", b"HELO"):
-                offers = ["hop.test", "8BITMIME", "SIZE 100000000"]
+                offers = ["hop.test", *self.offers]
                 offers += ["PIPELINING"] * self.pipelining + ["STARTTLS"] * (self.tls is not None and not secure)
                 go_on = answer("ehlo", "".join(f"250-{offer}\r\n" for offer in offers) + "250 HELP\r\n")
             elif verb == b"STAR":
@@ -253,10 +256,28 @@ class Hop:
                 if fault[0] != "dot":
                     self.accepted.append(body)
                 go_on = answer("dot", "250 2.0.0 Ok: kept\r\n")
+            elif verb == b"BDAT":
+                if fault[0] == "body" and not fault[1](plain, b""):
+                    return
+                words = line.split()
+                chunks += lines.read(int(words[1]))
+                if words[-1].upper() != b"LAST":
+                    plain.sendall(b"250 2.0.0 Ok: more\r\n")
+                    continue
+                self.clear += not secure
+                body, chunks = (b"\r\n" + chunks).replace(b"\r\n.", b"\r\n..")[2:] + b".\r\n", b""
+                if not valid:
+                    plain.sendall(b"503 5.5.1 No valid recipients\r\n")
+                    continue
+                self.seen.append(body)
+                if fault[0] != "dot":
+                    self.accepted.append(body)
+                go_on = answer("dot", "250 2.0.0 Ok: kept\r\n")
             elif verb == b"QUIT":
                 answer("quit", "221 bye\r\n")
                 return
             else:
+                valid = 0 if verb in (b"MAIL", b"RSET") else valid + (verb == b"RCPT" and fault[0] != "rcpt")
                 go_on = answer(verb.decode().lower(), "250 2.1.0 Ok\r\n")
 
     def close(self):

@@ -42,6 +42,16 @@ void show_settings(json::writer& out, const policy::snapshot& shown) {
     out.member("max_message_rate", config::to_text(delivery.message_rate));
     out.member("max_connection_rate", config::to_text(delivery.connection_rate));
     out.member("shaping_rules", delivery.shaping.size());
+    out.key("timeouts_seconds").begin_object();
+    out.member("connect", delivery.timeouts.connect.count());
+    out.member("greeting", delivery.timeouts.greeting.count());
+    out.member("command", delivery.timeouts.command.count());
+    out.member("data", delivery.timeouts.data.count());
+    out.member("body", delivery.timeouts.body.count());
+    out.member("final", delivery.timeouts.final.count());
+    out.end_object();
+    out.member("chunking", delivery.chunking);
+    out.member("eight_bit", delivery.eight_bit == policy::eight_bit_mode::send ? "send" : "bounce");
     out.end_object();
     out.member("route_count", shown.routes().size());
     out.key("routes").begin_array();

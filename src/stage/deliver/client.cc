@@ -1,20 +1,10 @@
 #include "stage/deliver/client.h"
 
-#include "stage/deliver/command_line.h"
-
-#include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <utility>
 
 namespace ebbgate::deliver {
-
-namespace {
-
-smtp::reply without_reply(std::string why) {
-    return {0, {4, 4, 2}, std::move(why)};
-}
-
-} // namespace
 
 client::client(task::reactor& reactor,
                net::flusher& flusher,
@@ -52,6 +42,7 @@ void client::start() {
 
 void client::on_connected(int fd) noexcept {
     if (fd < 0) {
+        push_back_ = fd == -ECONNREFUSED ? push_back::connection_refused : push_back::unreachable;
         finish(true, std::string("connect: ") + std::strerror(-fd));
         return;
     }
@@ -135,12 +126,21 @@ void client::on_reply(const smtp::reply& reply) {
         on_final_reply(reply);
         break;
     case step::reset:
-        take_job();
+        if (reply.code / 100 == 2) {
+            take_job();
+        } else {
+            give_up("RSET: " + smtp::to_line(reply)); // It may not be the answer to RSET at all.
+        }
         break;
     case step::quit:
         finish(!was_ready_, "closed");
         break;
+    case step::gather:
     case step::body:
+        if (reply.code == 421) {
+            push_back_ = push_back::shutdown_421;
+        }
+        [[fallthrough]];
     case step::idle:
         // Nothing was asked. 421 is how a server says good-bye; anything else is confusion.
         give_up("unexpected reply: " + smtp::to_line(reply));
@@ -154,10 +154,21 @@ void client::on_reply(const smtp::reply& reply) {
 
 void client::on_greeting(const smtp::reply& reply) {
     if (reply.code != 220) {
+        note_refused_greeting(reply);
         give_up("greeting: " + smtp::to_line(reply));
         return;
     }
     say("EHLO " + settings_.ehlo_name + "\r\n", step::ehlo, settings_.command_timeout_ms);
+}
+
+void client::note_refused_greeting(const smtp::reply& reply) noexcept {
+    if (reply.code == 421) {
+        push_back_ = push_back::shutdown_421;
+    } else if (reply.transient_failure()) {
+        push_back_ = push_back::greeting_4xx;
+    } else if (reply.permanent_failure()) {
+        push_back_ = push_back::greeting_5xx;
+    }
 }
 
 void client::on_ehlo(const smtp::reply& reply) {
@@ -165,6 +176,7 @@ void client::on_ehlo(const smtp::reply& reply) {
         if (step_ == step::ehlo && reply.permanent_failure()) {
             say("HELO " + settings_.ehlo_name + "\r\n", step::helo, settings_.command_timeout_ms);
         } else {
+            note_refused_greeting(reply);
             give_up("EHLO: " + smtp::to_line(reply));
         }
         return;
@@ -232,209 +244,6 @@ void client::cut() {
     }
 }
 
-void client::take_job() {
-    if (stopping_ || uses_ >= settings_.messages_max) {
-        quit();
-        return;
-    }
-    job_ = {};
-    if (!owner_.next_job(*this, job_)) {
-        step_ = step::idle;
-        arm(settings_.idle_timeout_ms);
-        return;
-    }
-    has_job_ = true;
-    ++uses_;
-    outcomes_.assign(job_.recipients.size(), {});
-    accepted_.assign(job_.recipients.size(), false);
-    for (std::size_t position = 0; position < job_.recipients.size(); ++position) {
-        outcomes_[position].index = job_.recipients[position];
-    }
-    answered_ = 0;
-    mail_accepted_ = false;
-    if (peer_lacks_something()) {
-        tell_outcomes();
-        // Not inside the owner's turn: a long queue of such messages must not recurse.
-        step_ = step::idle;
-        reactor_.post([this] { (void)wake(); });
-        return;
-    }
-    send_envelope();
-}
-
-bool client::peer_lacks_something() {
-    smtp::reply refusal;
-    if (job_.envelope->smtputf8 && !peer_.smtputf8) {
-        refusal = {554, {5, 6, 7}, "The destination does not offer SMTPUTF8"};
-    } else if (peer_.message_bytes_max > 0 && job_.message_bytes > peer_.message_bytes_max) {
-        refusal = {552, {5, 3, 4}, "Message is larger than the destination accepts"};
-    } else {
-        return false;
-    }
-    fail_rest(refusal, "EHLO");
-    return true;
-}
-
-std::string client::line_for(std::size_t position) const {
-    return recipient_line(job_.envelope->recipients[job_.recipients[position]], peer_);
-}
-
-void client::send_envelope() {
-    pipelined_ = peer_.pipelining;
-    std::string text = mail_line(*job_.envelope, peer_, job_.message_bytes);
-    if (pipelined_) {
-        for (std::size_t position = 0; position < job_.recipients.size(); ++position) {
-            text += line_for(position);
-        }
-        text += "DATA\r\n";
-    }
-    say(text,
-        step::mail,
-        settings_.command_timeout_ms,
-        pipelined_ ? job_.recipients.size() + 2 : 1);
-}
-
-bool client::ends_the_connection(const smtp::reply& reply) {
-    const int kind = reply.code / 100;
-    if (reply.code == 421) {
-        give_up(smtp::to_line(reply)); // RFC 5321 3.8: it closes, whatever else it says.
-    } else if (kind != 2 && kind != 4 && kind != 5) {
-        give_up("nonsense reply: " + smtp::to_line(reply));
-    } else {
-        return false;
-    }
-    return true;
-}
-
-void client::set_outcome(std::size_t position, const smtp::reply& reply, const char* command) {
-    recipient_outcome& outcome = outcomes_[position];
-    outcome.reply = reply;
-    outcome.command = command;
-    outcome.result = reply.code / 100 == 2   ? attempt_result::delivered
-                     : reply.code / 100 == 5 ? attempt_result::permanent
-                                             : attempt_result::transient;
-}
-
-void client::fail_rest(const smtp::reply& reply, const char* command) {
-    for (std::size_t position = 0; position < outcomes_.size(); ++position) {
-        if (outcomes_[position].command[0] == '\0') {
-            set_outcome(position, reply, command);
-        }
-    }
-}
-
-void client::on_mail_reply(const smtp::reply& reply) {
-    if (ends_the_connection(reply)) {
-        return;
-    }
-    mail_accepted_ = reply.code / 100 == 2;
-    if (mail_accepted_) {
-        step_ = step::rcpt;
-        if (!pipelined_) {
-            say(line_for(0), step::rcpt, settings_.command_timeout_ms);
-        }
-        return;
-    }
-    fail_rest(reply, "MAIL");
-    if (!pipelined_) {
-        tell_outcomes();
-        say("RSET\r\n", step::reset, settings_.command_timeout_ms);
-        return;
-    }
-    step_ = step::rcpt; // The answers to what was pipelined behind it still come.
-}
-
-void client::on_recipient_reply(const smtp::reply& reply) {
-    if (ends_the_connection(reply)) {
-        return;
-    }
-    if (reply.code / 100 == 2) {
-        accepted_[answered_] = mail_accepted_;
-    } else if (mail_accepted_) {
-        set_outcome(answered_, reply, "RCPT");
-    }
-    ++answered_;
-    if (answered_ < job_.recipients.size()) {
-        if (!pipelined_) {
-            say(line_for(answered_), step::rcpt, settings_.command_timeout_ms);
-        }
-        return;
-    }
-    const bool any = std::find(accepted_.begin(), accepted_.end(), true) != accepted_.end();
-    if (!pipelined_ && !any) {
-        tell_outcomes();
-        say("RSET\r\n", step::reset, settings_.command_timeout_ms);
-    } else if (pipelined_) {
-        step_ = step::data;
-        arm(settings_.data_timeout_ms);
-    } else {
-        say("DATA\r\n", step::data, settings_.data_timeout_ms);
-    }
-}
-
-void client::on_data_reply(const smtp::reply& reply) {
-    const bool any = std::find(accepted_.begin(), accepted_.end(), true) != accepted_.end();
-    if (reply.code / 100 == 2) {
-        // Not delivered, and where it will stop to take what comes for message text nobody knows.
-        give_up("nonsense reply to DATA: " + smtp::to_line(reply));
-        return;
-    }
-    if (reply.code != 354) {
-        if (!ends_the_connection(reply)) {
-            fail_rest(reply, "DATA");
-            tell_outcomes();
-            say("RSET\r\n", step::reset, settings_.command_timeout_ms);
-        }
-        return;
-    }
-    if (!any) {
-        // It wants a message for nobody (RFC 2920 3.1): nothing good can come of it.
-        give_up("354 although no recipient was accepted");
-        return;
-    }
-    step_ = step::body;
-    arm(settings_.body_timeout_ms);
-    owner_.send_body(*this);
-}
-
-void client::on_output_sent() noexcept {
-    if (step_ == step::body) {
-        arm(settings_.body_timeout_ms);
-        owner_.on_room(*this);
-    }
-}
-
-void client::body_written() {
-    if (step_ == step::body && stream_ != nullptr) {
-        say(".\r\n", step::final_reply, settings_.final_timeout_ms);
-    }
-}
-
-void client::body_failed(const char* why) {
-    if (step_ == step::body && stream_ != nullptr) {
-        give_up(why);
-    }
-}
-
-void client::on_final_reply(const smtp::reply& reply) {
-    for (std::size_t position = 0; position < outcomes_.size(); ++position) {
-        if (accepted_[position]) {
-            set_outcome(position, reply, ".");
-        }
-    }
-    tell_outcomes();
-    if (reply.code == 421 || out_of_step_) {
-        finish(false, "the destination ends the connection: " + smtp::to_line(reply));
-    } else if (stream_ != nullptr) {
-        take_job();
-    }
-}
-
-void client::tell_outcomes() {
-    has_job_ = false;
-    owner_.on_outcome(*this, std::exchange(outcomes_, {}));
-}
-
 void client::quit() {
     say("QUIT\r\n", step::quit, 5'000);
 }
@@ -451,6 +260,10 @@ void client::on_closed(net::close_reason reason) noexcept {
         finish(!was_ready_, "closed by the destination");
         return;
     }
+    if (reason == net::close_reason::peer_closed && step_ != step::final_reply) {
+        // Replies come in order and this end came behind the last: BDAT was not looked at.
+        may_have_arrived_ = false;
+    }
     give_up(reason == net::close_reason::tls_failed ? "TLS failed" : "lost connection");
 }
 
@@ -459,18 +272,7 @@ void client::give_up(const std::string& why) {
         return;
     }
     if (has_job_) {
-        const bool sent = step_ == step::final_reply;
-        const char* command = sent                  ? "."
-                              : step_ == step::mail ? "MAIL"
-                              : step_ == step::rcpt ? "RCPT"
-                                                    : "DATA";
-        fail_rest(without_reply(why), command);
-        for (std::size_t position = 0; sent && position < outcomes_.size(); ++position) {
-            if (accepted_[position]) {
-                outcomes_[position].result = attempt_result::ambiguous;
-            }
-        }
-        tell_outcomes();
+        end_job_as_lost(why);
     }
     finish(!was_ready_, why);
 }
@@ -480,6 +282,9 @@ void client::finish(bool before_ready, const std::string& why) {
         return;
     }
     step_ = step::closed;
+    if (before_ready && push_back_ == push_back::none && !stopping_) {
+        push_back_ = push_back::lost_early;
+    }
     reactor_.timers().clear(deadline_);
     if (net::stream* open = std::exchange(stream_, nullptr); open != nullptr) {
         open->close();

@@ -5,13 +5,22 @@
 // Output  For each job exactly one outcome a recipient, then the next job is asked for.
 // Owner   The shard. Frees itself after on_closed(), which comes once.
 // Fails   Every failure is an outcome: a reply, a lost connection, a time-out, a protocol fault.
-// Bounds  One job at a time; message bytes are asked for as the output drains.
-// Specs   RFC 5321 section 4.5.3.2 (time-outs), RFC 2920 (pipelining), RFC 3207 (STARTTLS).
+// Bounds  One job at a time; message bytes are asked for as the output drains. For BDAT at most
+//         bdat_bytes_max of them are gathered.
+// Specs   RFC 5321 section 4.5.3.2 (time-outs), RFC 2920 (pipelining), RFC 3207 (STARTTLS),
+//         RFC 3030 (CHUNKING), RFC 9422 (LIMITS).
+//
+// BDAT. To a peer with CHUNKING and PIPELINING a message of at most bdat_bytes_max goes in the same
+// flight as its envelope: one round trip, where DATA takes two. A larger one goes by DATA: a round
+// trip is little beside it, and its bytes are not sent for recipients that may all be refused.
+// BINARYMIME is not offered to our clients, so nothing ever needs BDAT. The price is doubt: a
+// connection that breaks before the peer has answered may have taken the message.
 
 #pragma once
 
 #include "ebbgate/base/chunks.h"
 #include "ebbgate/message/envelope.h"
+#include "ebbgate/smtp/data_decoder.h"
 #include "ebbgate/smtp/reply.h"
 #include "ebbgate/smtp/reply_parser.h"
 
@@ -22,6 +31,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace ebbgate::deliver {
@@ -41,11 +51,33 @@ enum class attempt_result : std::uint8_t {
     ambiguous, // The connection broke after the final dot: it may have arrived.
 };
 
+// That the destination wants less of us now, as far as codes say it. What texts say ("too many
+// connections") is left to the owner.
+enum class push_back : std::uint8_t {
+    none,
+    unreachable,        // No connection: timed out, no route.
+    connection_refused, // By the kernel of the other side.
+    lost_early,         // Broken, silent or nonsense before it was through EHLO.
+    greeting_4xx,       // Or such a reply to EHLO.
+    greeting_5xx,       // RFC 5321 3.1: no mail here.
+    mail_4xx,           // May be about the sender.
+    rate_4xx,           // 4.7.x (greylisting too), 4.3.2, 4.4.5.
+    shutdown_421,       // Not as the good-bye to an idle connection.
+};
+
 struct recipient_outcome {
     std::uint32_t index = 0; // In the envelope.
     attempt_result result = attempt_result::transient;
     smtp::reply reply; // Code 0: there was none, the text says why.
     const char* command = "";
+    // The reply's, else X.0.0 by its class (RFC 3463).
+    smtp::enhanced_status status;
+    push_back push = push_back::none;
+    // Nothing was sent, the peer lacks what the message needs: another host may have it.
+    bool peer_lacks = false;
+    // The peer has DSN: what the sender asked for is its task now. False and delivered: the report
+    // of success, when one was asked for, is ours, "relayed" (RFC 3461 5.2.2).
+    bool dsn_passed_on = false;
 };
 
 // What is to be sent. The owner keeps it until the job's outcomes were told.
@@ -64,8 +96,8 @@ public:
     virtual void on_ready(client& client) = 0;
     // The next job, or nothing: the connection then parks until wake().
     virtual bool next_job(client& client, job& next) = 0;
-    // The message bytes, without the end mark: write them to the stream, in any number of calls,
-    // then call body_written(). Asked again (on_room) when the output has drained.
+    // The message bytes, in wire form and without the end mark: write_body() them, in any number of
+    // calls, then call body_written(). Asked again (on_room) when the output has drained.
     virtual void send_body(client& client) = 0;
     virtual void on_room(client& client) = 0;
     // Told once a job. It may not destroy the client.
@@ -80,6 +112,11 @@ protected:
 struct client_settings {
     std::string ehlo_name;
     std::uint32_t messages_max = 1000;
+    bool chunking = true; // Small messages by BDAT, where it is offered.
+    // RFC 6152 would have an 8-bit body converted or bounced where 8BITMIME is not offered. Nothing
+    // converts here (it would break signatures), and servers that do not offer it pass eight bits
+    // on all the same: sent as it is, unless this says bounce.
+    bool bounce_eight_bit = false;
     std::uint64_t connect_timeout_ms = 30'000;
     std::uint64_t greeting_timeout_ms = 300'000; // RFC 5321 4.5.3.2.1
     std::uint64_t command_timeout_ms = 300'000;  // 4.5.3.2.2, 4.5.3.2.3
@@ -92,6 +129,7 @@ struct client_settings {
 class client final : public net::stream_observer {
 public:
     static constexpr std::size_t recipients_max_unsaid = 100;
+    static constexpr std::size_t bdat_bytes_max = 64 * kib;
 
     client(task::reactor& reactor,
            net::flusher& flusher,
@@ -110,9 +148,15 @@ public:
     // Now, whatever runs: it ends as a lost connection does.
     void cut();
 
-    [[nodiscard]] net::stream* output() noexcept { return stream_; }
+    // False: wait for on_room().
+    [[nodiscard]] bool can_write() const noexcept {
+        return stream_ != nullptr && stream_->can_write();
+    }
 
-    // From send_body() or on_room(): all has been written.
+    // From send_body() or on_room().
+    void write_body(byte_view wire);
+    void write_body(const chunks& wire);
+    // The same: all has been written.
     void body_written();
     // The message cannot be read: the connection is given up before the end mark.
     void body_failed(const char* why);
@@ -126,6 +170,12 @@ public:
     [[nodiscard]] std::size_t recipients_max() const noexcept {
         return peer_.recipients_max > 0 ? peer_.recipients_max : recipients_max_unsaid;
     }
+
+    // The name in its reply to EHLO; empty: none yet.
+    [[nodiscard]] const std::string& peer_name() const noexcept { return peer_.name; }
+
+    // The latest that this connection has met with; for on_closed() too.
+    [[nodiscard]] push_back pushed_back() const noexcept { return push_back_; }
 
     [[nodiscard]] std::uint32_t uses() const noexcept { return uses_; }
 
@@ -148,6 +198,7 @@ private:
         starttls,
         handshake,
         idle,
+        gather, // Of the body, for BDAT; nothing of the message has been sent.
         mail,
         rcpt,
         data,
@@ -167,6 +218,7 @@ private:
     void on_connected(int fd) noexcept;
     void on_reply(const smtp::reply& reply);
     void on_greeting(const smtp::reply& reply);
+    void note_refused_greeting(const smtp::reply& reply) noexcept;
     void on_ehlo(const smtp::reply& reply);
     void on_mail_reply(const smtp::reply& reply);
     void on_recipient_reply(const smtp::reply& reply);
@@ -175,8 +227,11 @@ private:
     void start_tls();
     void ready();
     void take_job();
+    [[nodiscard]] std::uint32_t messages_max() const noexcept;
     [[nodiscard]] bool peer_lacks_something();
+    void begin_transaction();
     void send_envelope();
+    void gather(byte_view wire);
     [[nodiscard]] std::string line_for(std::size_t position) const;
     // `replies`: how many the text asks for.
     void say(byte_view text, step next, std::uint64_t timeout_ms, std::size_t replies = 1);
@@ -184,7 +239,12 @@ private:
     // 421, or no reply that a command can have: given up.
     [[nodiscard]] bool ends_the_connection(const smtp::reply& reply);
     void set_outcome(std::size_t position, const smtp::reply& reply, const char* command);
+    // Of all recipients that have none; its result where the code does not say it.
     void fail_rest(const smtp::reply& reply, const char* command);
+    void fail_rest(const smtp::reply& reply, const char* command, attempt_result result);
+    [[nodiscard]] bool any_accepted() const noexcept;
+    void end_job_as_lost(const std::string& why);
+    void reset_after_job();
     void tell_outcomes();
     void quit();
     void give_up(const std::string& why);
@@ -203,6 +263,8 @@ private:
     job job_;
     std::vector<recipient_outcome> outcomes_;
     std::vector<bool> accepted_;
+    smtp::dot_unstuffer unstuffer_;
+    std::string gathered_; // The body as BDAT wants it.
     std::string cipher_;
     std::uint64_t begun_us_ = 0;
     std::uint64_t connection_us_ = 0;
@@ -210,11 +272,15 @@ private:
     std::size_t owed_replies_ = 0;
     std::uint32_t uses_ = 0;
     step step_ = step::connect;
+    push_back push_back_ = push_back::none;
     bool secure_ = false;
     bool was_ready_ = false;
     bool has_job_ = false;
     bool mail_accepted_ = false;
     bool pipelined_ = false;
+    bool by_bdat_ = false;
+    bool gather_failed_ = false;    // What the owner wrote is not in wire form.
+    bool may_have_arrived_ = false; // Its last byte was written, and no reply refuses it.
     bool stopping_ = false;
     bool out_of_step_ = false; // It replied to what nobody asked: the connection is of no use.
     bool plain_again_ = false; // A broken handshake: connect once more without TLS.

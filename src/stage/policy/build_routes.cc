@@ -16,6 +16,10 @@ constexpr named_value tls_modes[] = {
     {"opportunistic", static_cast<int>(tls_mode::opportunistic)},
     {"required", static_cast<int>(tls_mode::required)},
 };
+constexpr named_value eight_bit_modes[] = {
+    {"send", static_cast<int>(eight_bit_mode::send)},
+    {"bounce", static_cast<int>(eight_bit_mode::bounce)},
+};
 constexpr std::string_view relay_expected =
     "\"mx\", \"HOST:PORT\", \"[IPV6]:PORT\", \"discard\" or \"hold\"";
 
@@ -91,6 +95,30 @@ void snapshot_builder::parse_delivery(const value& at) {
     if (const value* rules = at.find("shaping")) {
         parse_shaping(*rules); // After what they inherit.
     }
+    if (const value* timeouts = at.find("timeouts")) {
+        parse_timeouts(*timeouts);
+    }
+    parse_flag(at, "chunking", delivery.chunking);
+    if (const value* eight_bit = at.find("eight_bit")) {
+        const auto chosen = reader_.choice(*eight_bit, eight_bit_modes);
+        delivery.eight_bit =
+            static_cast<eight_bit_mode>(chosen.value_or(static_cast<int>(delivery.eight_bit)));
+    }
+}
+
+void snapshot_builder::parse_timeouts(const value& at) {
+    if (!reader_.object(at, keys::timeouts)) {
+        return;
+    }
+    constexpr seconds least(1);
+    constexpr seconds hour(3600);
+    delivery_timeouts& timeouts = built_->delivery_.timeouts;
+    reader_.set_duration(at, "connect", timeouts.connect, least, hour);
+    reader_.set_duration(at, "greeting", timeouts.greeting, least, hour);
+    reader_.set_duration(at, "command", timeouts.command, least, hour);
+    reader_.set_duration(at, "data", timeouts.data, least, hour);
+    reader_.set_duration(at, "body", timeouts.body, least, hour);
+    reader_.set_duration(at, "final", timeouts.final, least, hour);
 }
 
 void snapshot_builder::parse_retry(const value& at) {

@@ -70,6 +70,7 @@ private:
     void parse_root(const value& root, file_role role);
     void parse_delivery(const value& at);
     void parse_retry(const value& at);
+    void parse_timeouts(const value& at);
     void parse_route(const value& at);
     void parse_match(const value& at, route& into);
     [[nodiscard]] std::optional<std::string> parse_pattern(const value& at);

@@ -142,6 +142,9 @@ void comparison::compare_settings() {
     change("delivery/max_message_rate", old.message_rate, now.message_rate);
     change("delivery/max_connection_rate", old.connection_rate, now.connection_rate);
     change("delivery/shaping", old.shaping, now.shaping);
+    change("delivery/timeouts", old.timeouts, now.timeouts);
+    change("delivery/chunking", old.chunking, now.chunking);
+    change("delivery/eight_bit", old.eight_bit, now.eight_bit);
     const ban_settings& bans = before_.bans();
     const ban_settings& bans_now = after_.bans();
     change("bans/max_retry", bans.max_retry, bans_now.max_retry);

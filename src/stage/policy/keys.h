@@ -27,6 +27,9 @@ inline constexpr known_key delivery[] = {
     {"max_message_rate"},
     {"max_connection_rate"},
     {"shaping"},
+    {"timeouts"},
+    {"chunking"},
+    {"eight_bit"},
 };
 inline constexpr known_key shaping[] = {
     {"match"},
@@ -36,6 +39,14 @@ inline constexpr known_key shaping[] = {
     {"idle_timeout"},
     {"max_message_rate"},
     {"max_connection_rate"},
+};
+inline constexpr known_key timeouts[] = {
+    {"connect"},
+    {"greeting"},
+    {"command"},
+    {"data"},
+    {"body"},
+    {"final"},
 };
 inline constexpr known_key retry[] = {
     {"first"},

@@ -92,6 +92,21 @@ struct retry_settings {
     bool operator==(const retry_settings&) const = default;
 };
 
+// Of a delivery, from one step to the next. RFC 5321 4.5.3.2.
+struct delivery_timeouts {
+    std::chrono::seconds connect{30};
+    std::chrono::seconds greeting{300};
+    std::chrono::seconds command{300};
+    std::chrono::seconds data{120};
+    std::chrono::seconds body{180};
+    std::chrono::seconds final{600};
+
+    bool operator==(const delivery_timeouts&) const = default;
+};
+
+// An 8-bit body for a peer without 8BITMIME.
+enum class eight_bit_mode : std::uint8_t { send, bounce };
+
 struct delivery_settings {
     retry_settings retry;
     std::uint32_t connections_per_destination = 20;
@@ -101,6 +116,9 @@ struct delivery_settings {
     config::rate message_rate = config::unlimited_rate;
     config::rate connection_rate = config::unlimited_rate;
     std::vector<shaping_rule> shaping; // The first that matches wins.
+    delivery_timeouts timeouts;
+    eight_bit_mode eight_bit = eight_bit_mode::send;
+    bool chunking = true;
 
     // For destinations that no rule names.
     [[nodiscard]] policy::shaping standard() const {

@@ -21,7 +21,10 @@ std::string good_text() {
     {{"match": "*.example", "relay": "hold"}},
     {{"match": "*", "relay": "discard"}}],
   "delivery": {{"retry": {{"first": "2m", "factor": 1.5, "max": "1h", "max_age": "2d"}},
-               "connections_per_destination": 7, "messages_per_connection": 8, "idle_timeout": "9s"}},
+               "connections_per_destination": 7, "messages_per_connection": 8, "idle_timeout": "9s",
+               "timeouts": {{"connect": "1s", "greeting": "2s", "command": "3s", "data": "4s",
+                            "body": "5s", "final": "6s"}},
+               "chunking": false, "eight_bit": "bounce"}},
   "tenants": [
     {{"name": "acme", "company": "Acme", "hostname": "SMTP.acme.example",
       "accounts": [{{"login": "mailer@acme.example", "password": "{0}"}},
@@ -71,6 +74,12 @@ TEST_F(PolicySnapshot, EveryKeyIsRead) {
     EXPECT_EQ(policy_->delivery().connections_per_destination, 7U);
     EXPECT_EQ(policy_->delivery().messages_per_connection, 8U);
     EXPECT_EQ(policy_->delivery().idle_timeout, std::chrono::seconds(9));
+    using std::chrono::seconds;
+    EXPECT_EQ(policy_->delivery().timeouts,
+              (delivery_timeouts{
+                  seconds(1), seconds(2), seconds(3), seconds(4), seconds(5), seconds(6)}));
+    EXPECT_FALSE(policy_->delivery().chunking);
+    EXPECT_EQ(policy_->delivery().eight_bit, eight_bit_mode::bounce);
     const tenant* acme = policy_->find_tenant("acme");
     ASSERT_NE(acme, nullptr);
     EXPECT_EQ(acme->hostname, "smtp.acme.example");
