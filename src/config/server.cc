@@ -1,5 +1,6 @@
 #include "config/server.h"
 
+#include "config/dns_reader.h"
 #include "config/reader.h"
 
 #include <fmt/format.h>
@@ -50,7 +51,6 @@ constexpr std::string_view file_keys[] = {"acme_webroot",
                                           "max_requests_per_minute",
                                           "max_not_found_per_minute"};
 constexpr known_key admin_keys[] = {{"socket"}, {"listen"}};
-constexpr known_key dns_keys[] = {{"resolver"}};
 constexpr known_key limit_keys[] = {
     {"max_connections"},
     {"max_connections_per_ip"},
@@ -112,7 +112,6 @@ private:
     void refuse_keys(const value& at, listener_kind kind);
     std::optional<endpoint> parse_listen(const value& at);
     void parse_admin(const value& at);
-    void parse_dns(const value& at);
     void parse_limits(const value& at);
     void parse_spool(const value& at);
     void parse_io_uring(const value& at);
@@ -172,7 +171,7 @@ void server_parser::parse_root(const value& root) {
         parse_admin(*at);
     }
     if (const value* at = root.find("dns")) {
-        parse_dns(*at);
+        read_dns(reader_, *at, folder_, result_.dns);
     }
     if (const value* at = root.find("limits")) {
         parse_limits(*at);
@@ -341,17 +340,6 @@ void server_parser::parse_admin(const value& at) {
             reader_.add_fault(*listen,
                               "the admin listener speaks HTTP in clear text; expected a loopback "
                               "address such as \"127.0.0.1:8025\"");
-        }
-    }
-}
-
-void server_parser::parse_dns(const value& at) {
-    if (!reader_.object(at, dns_keys)) {
-        return;
-    }
-    if (const value* resolver = reader_.required(at, "resolver", "\"system\"")) {
-        if (!resolver->is_string() || resolver->text() != "system") {
-            reader_.add_fault(*resolver, fmt::format("{}; expected \"system\"", not_built));
         }
     }
 }

@@ -10,6 +10,7 @@
 #include "ebbgate/base/bytes.h"
 
 #include "config/address.h"
+#include "config/dns_settings.h"
 #include "config/fault.h"
 
 #include <chrono>
@@ -99,6 +100,7 @@ struct server {
     std::vector<listener> listeners;
     std::string admin_socket;
     std::optional<endpoint> admin_listen; // HTTP in clear text, so on loopback only.
+    dns_settings dns;
     connection_limits limits;
     spool_settings spool;
     io_uring_settings io_uring;

@@ -29,6 +29,10 @@ TEST(ServerConfig, TheSmallestFileHasEveryDefault) {
     EXPECT_EQ(parsed->spool.segment_bytes, 64 * mib);
     EXPECT_EQ(parsed->limits.client_timeout, std::chrono::seconds(300));
     EXPECT_TRUE(parsed->admin_socket.empty());
+    EXPECT_TRUE(parsed->dns.servers.empty());
+    EXPECT_TRUE(parsed->dns.trust_anchor.empty());
+    EXPECT_TRUE(parsed->dns.validate);
+    EXPECT_FALSE(parsed->dns.allow_private);
     EXPECT_FALSE(parsed->admin_listen);
 }
 
@@ -42,7 +46,9 @@ TEST(ServerConfig, EveryKeyIsRead) {
                  "tenant": "t", "max_connections": 7, "max_connections_per_ip": 3,
                  "max_requests_per_minute": 5, "max_not_found_per_minute": 2},
                 {"name": "d", "kind": "https", "listen": "[::]:443"}],
-  "admin": {"socket": "admin.sock", "listen": "[::1]:8025"}, "dns": {"resolver": "system"},
+  "admin": {"socket": "admin.sock", "listen": "[::1]:8025"},
+  "dns": {"resolver": ["192.0.2.53", "[2001:db8::53]:5353"], "trust_anchor": "root.ds",
+          "timeout": "10s", "private_addresses": "allow", "address_family": "prefer_ipv4"},
   "limits": {"max_connections": 5, "max_connections_per_ip": 2, "max_messages_per_connection": 3,
              "max_errors_per_connection": 4, "max_commands_per_connection": 6,
              "client_timeout": "5m", "memory": "64MiB"},
@@ -71,6 +77,13 @@ TEST(ServerConfig, EveryKeyIsRead) {
     EXPECT_EQ(parsed->admin_socket, "/e/admin.sock");
     ASSERT_TRUE(parsed->admin_listen);
     EXPECT_EQ(to_text(*parsed->admin_listen), "[::1]:8025");
+    ASSERT_EQ(parsed->dns.servers.size(), 2U);
+    EXPECT_EQ(to_text(parsed->dns.servers[0]), "192.0.2.53:53");
+    EXPECT_EQ(to_text(parsed->dns.servers[1]), "[2001:db8::53]:5353");
+    EXPECT_EQ(parsed->dns.trust_anchor, "/e/root.ds");
+    EXPECT_EQ(parsed->dns.timeout, std::chrono::seconds(10));
+    EXPECT_TRUE(parsed->dns.allow_private);
+    EXPECT_EQ(parsed->dns.family, address_family::prefer_ipv4);
     EXPECT_EQ(parsed->limits.max_connections_per_ip, 2U);
     EXPECT_EQ(parsed->limits.memory_bytes, 64 * mib);
     EXPECT_EQ(parsed->spool.segment_bytes, 8 * mib);
@@ -101,10 +114,29 @@ constexpr change_case refused[] = {
      "\"policy\"",
      "\"admin\": {\"listen\": \":8025\"}, \"policy\"",
      ":3: /admin/listen: expected \"IP:PORT\" or \"[IPV6]:PORT\", found \":8025\""},
-    {"named resolver",
+    {"a resolver by name",
      "\"policy\"",
-     "\"dns\": {\"resolver\": \"127.0.0.1\"}, \"policy\"",
-     ":3: /dns/resolver: not implemented yet; expected \"system\""},
+     "\"dns\": {\"resolver\": \"dns.example\"}, \"policy\"",
+     ":3: /dns/resolver: expected \"system\", \"IP\", \"IP:PORT\" or an array of those, found "
+     "\"dns.example\""},
+    {"a resolver at port 0",
+     "\"policy\"",
+     "\"dns\": {\"resolver\": [\"::1\", \"127.0.0.1:0\"]}, \"policy\"",
+     ":3: /dns/resolver/1: expected \"IP\", \"IP:PORT\" or \"[IPV6]:PORT\", found "
+     "\"127.0.0.1:0\""},
+    {"no resolver",
+     "\"policy\"",
+     "\"dns\": {\"resolver\": []}, \"policy\"",
+     ":3: /dns/resolver: expected at least one server"},
+    {"dns.timeout",
+     "\"policy\"",
+     "\"dns\": {\"timeout\": \"10m\"}, \"policy\"",
+     ":3: /dns/timeout: expected a duration from 1 to 300 seconds, found \"10m\""},
+    {"dns.address_family",
+     "\"policy\"",
+     "\"dns\": {\"address_family\": \"v4\"}, \"policy\"",
+     ":3: /dns/address_family: expected \"any\" or \"ipv4\" or \"ipv6\" or \"prefer_ipv4\", found "
+     "\"v4\""},
     {"a feature that is not there to be switched",
      "\"policy\"",
      "\"io_uring\": {\"zero_copy_send\": \"on\"}, \"policy\"",
