@@ -14,7 +14,9 @@
 #include "relay/journal.h"
 #include "relay/signing_batch.h"
 #include "relay/signing_keys.h"
+#include "relay/site_limits.h"
 #include "runtime/net/stream.h"
+#include "runtime/resolve/answer.h"
 #include "runtime/shard/worker_pool.h"
 #include "runtime/task/reactor.h"
 #include "runtime/task/scope.h"
@@ -61,7 +63,6 @@ struct context {
     task::scope& flows;
     signing_batch& signing;
     shard::worker_pool& workers;           // Password checks. Shared by all shards; any thread.
-    shard::worker_pool& name_workers;      // Name look-ups, which may hang. Shared; any thread.
     shard::worker_pool& file_workers;      // Of `files`. Shared; any thread.
     blob::blob_store& files;               // Attachments that became links. Shared; any thread.
     crypto::credential_cache& credentials; // Shared by all shards; any thread.
@@ -69,11 +70,16 @@ struct context {
     relay::guard& guard;                   // Shared by all shards; any thread.
     limits::limiter& limiter;              // Shared by all shards; any thread.
     const limits::clock& limit_clock;      // Shared by all shards; any thread.
+    site_limits& sites;                    // Shared by all shards; any thread.
+    dns::asker& names;                     // Shared by all shards; any thread.
     const config::server& server;
     policy::snapshot_pointer policy;                          // Swapped between messages,
     std::shared_ptr<const signing_keys> keys;                 // and these with it.
     std::shared_ptr<const tls::server_identities> server_tls; // Null: no certificate.
     std::shared_ptr<tls::context> client_tls;
+    std::uint32_t shard = 0;
+    std::uint32_t shard_count = 1;
+    std::uint32_t descriptors_max = 0;  // For connections to next hops, of all shards.
     std::uint64_t hot_bytes_max = 0;    // Above: stored bodies are read back for delivery.
     std::uint64_t memory_bytes_max = 0; // Above: 421 for new clients, 452 for what is coming in.
     relay_counters counters;

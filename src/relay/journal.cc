@@ -290,6 +290,8 @@ void journal::attempted(std::int64_t unix_us,
     event.created_unix_us = envelope.received_unix_ms * 1000;
     event.num_attempts = attempt.number;
     event.tls_cipher = place.tls_cipher;
+    event.egress_source = place.source;
+    event.source_address = place.source;
     events_.append(event_lines_, event);
     after_line();
 }

@@ -29,6 +29,7 @@ struct attempt_place {
     std::string_view host;
     std::string_view address;
     std::uint16_t port = 0;
+    std::string source; // The address it left from; empty: the kernel's choice.
     std::uint32_t connection_uses = 1;
     std::string_view tls_cipher;
     std::int64_t queued_us = 0; // Since the message was received.

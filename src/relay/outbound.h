@@ -4,7 +4,8 @@
 // Output  Journal records, state and done records of the spool.
 // Owner   The shard; on_turn() once a loop turn.
 // Fails   Never: what cannot be delivered now waits, what cannot be delivered ever is recorded.
-// Bounds  The policy's connections per destination; one message in work a connection.
+// Bounds  The policy's connections per destination and in all; one message in work a connection;
+//         what waits is a slot and a cold record, endings_max of it are read back at a time.
 
 #pragma once
 
@@ -12,13 +13,16 @@
 #include "ebbgate/spool/recovery.h"
 
 #include "relay/context.h"
-#include "relay/queued_message.h"
-#include "runtime/task/flow.h"
-#include "runtime/task/scope.h"
+#include "relay/destinations.h"
+#include "relay/live_messages.h"
+#include "relay/recent_attempts.h"
+#include "runtime/resolve/mail_hosts.h"
 #include "stage/deliver/client.h"
 #include "stage/schedule/scheduler.h"
 
 #include <cstdint>
+#include <deque>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -30,14 +34,21 @@ namespace ebbgate::relay {
 
 // How a recipient of a queued message stands, for `why`.
 struct recipient_standing {
-    std::uint32_t recipient = 0; // In the envelope.
-    // That reached its destination. Nothing: they are not known, nor is next_unix_ms.
-    std::optional<std::uint32_t> attempts;
+    std::uint32_t recipient = 0;   // In the envelope.
+    std::uint32_t attempts = 0;    // That reached its destination.
     std::int64_t next_unix_ms = 0; // 0: it is held, or tried now.
-    std::string last_reply;        // Since the start of the process; empty: none.
+    std::string last_reply;        // Empty: none is known any more.
     std::string destination_fault; // No connection works; empty: none was refused.
+    std::string lane;              // What it waits for, in words; empty: its turn.
     bool is_held = false;
     bool is_tried_now = false;
+};
+
+// Which messages a command is about. What is empty is not asked for.
+struct queue_filter {
+    std::optional<std::uint64_t> message_id;
+    std::string domain; // Of recipients, lower case.
+    std::string tenant;
 };
 
 class outbound final : public task::turn_hook, public deliver::client_owner {
@@ -55,8 +66,8 @@ public:
     void policy_changed();
 
     // Held messages, one or all, go by the first route that matches and does not hold; what has
-    // none stays. Returns how many left.
-    std::size_t release(std::optional<std::uint64_t> message_id);
+    // none stays. `then` is told how many left.
+    void release(std::optional<std::uint64_t> message_id, std::function<void(std::size_t)> then);
     // Deferred messages are tried now.
     std::size_t flush();
 
@@ -65,8 +76,10 @@ public:
     // Those that still run: their messages stay, with the doubt on record where there is one.
     void cut();
 
-    // Null: it has ended.
-    [[nodiscard]] queued_message* find(std::uint64_t message_id) noexcept;
+    [[nodiscard]] live_messages& messages() noexcept { return messages_; }
+
+    // What the spool remembers of a message besides its envelope; empty: nothing yet.
+    [[nodiscard]] std::string state_of(std::uint64_t message_id) const;
 
     // The first of those that are outstanding.
     [[nodiscard]] std::vector<recipient_standing> standing_of(const queued_message& message,
@@ -80,6 +93,9 @@ public:
 
     [[nodiscard]] std::int64_t clock_ms() const noexcept;
 
+    // There may be room for a connection at a site.
+    void room_at(const std::string& site);
+
     bool on_turn() noexcept override;
 
     // deliver::client_owner
@@ -92,60 +108,82 @@ public:
     void on_closed(deliver::client& client, bool before_ready, const std::string& why) override;
 
 private:
+    static constexpr std::size_t endings_max = 64;
+
     struct connection {
         outbound* owner = nullptr;
-        deliver::client* client = nullptr; // Null while the name is looked up.
+        deliver::client* client = nullptr; // Null while nothing is open yet.
+        destination* to = nullptr;
         schedule::connection_permit permit;
+        deliver::client_settings settings;
+        site_limits::site_pointer site; // Entered.
+        delivery_source source;
+        std::vector<delivery_target> targets; // In the order to try them.
+        std::size_t next_target = 0;
         schedule::delivery_item item;
-        queued_message* message = nullptr; // In work.
+        queued_message* message = nullptr; // In work, kept.
         std::unique_ptr<spool::message_reader> reader;
         std::int64_t job_began_us = 0;
-        bool reading = false;   // Waits for the disk.
-        bool damaged = false;   // The stored body is: the attempt's failure is for good.
-        bool block_due = false; // The event that it waits for brings a block.
-    };
-
-    struct destination_entry {
-        policy::route route;
-        std::vector<std::string> addresses; // Of the host, in the resolver's order.
-        std::size_t next_address = 0;       // The one that was not refused.
-        std::int64_t addresses_until_ms = 0;
-        std::string fault;                // Why the latest connection never worked; empty: it did.
-        std::vector<connection*> waiting; // For the look-up under way.
+        std::int64_t idle_since = 0; // Counts up, see idle_order_.
+        bool has_item = false;       // Taken, and not yet settled.
+        bool has_envelope = false;   // The reader has read it for this item.
+        bool reading = false;        // Waits for the disk.
+        bool damaged = false;        // The stored body is: the attempt's failure is for good.
+        bool block_due = false;      // The event that it waits for brings a block.
     };
 
     enum class held_routes : std::uint8_t { hold, pass };
 
     // Where the routes send recipients.
     struct placement {
-        std::vector<std::pair<const policy::route*, schedule::recipient_set>> out;
+        struct part {
+            const policy::route* route = nullptr;
+            std::string domain; // Lower case, for routes by MX.
+            schedule::recipient_set recipients;
+        };
+
+        std::vector<part> out;
         schedule::recipient_set kept; // Held: by a route, or for want of one.
         schedule::recipient_set discarded;
         bool is_unrouted = false;
+    };
+
+    // A message that ends, or is placed again, when it has been read.
+    struct ending {
+        schedule::delivery_item item; // In hand.
+        outcome::event_type type = outcome::event_type::expiration;
+        smtp::reply reply;
+        std::string site;
     };
 
     struct wake_timer : task::timer {
         outbound* owner = nullptr;
     };
 
-    // Among messages_, with the state it had; null: its envelope cannot be read.
+    struct timed_lane {
+        schedule::lane_id lane = schedule::no_lane;
+        std::int64_t until_ms = 0;
+    };
+
+    // In memory, with the state it had; null: its envelope cannot be read.
     queued_message* restore(const spool::recovered_message& recovered, delivery_state& state);
-    void enqueue(queued_message& message, std::uint32_t attempts, std::int64_t not_before_unix_ms);
+    void enqueue(queued_message& message, const delivery_state& state);
     // Gives the recipients to lanes, to the hold, or ends them, as the routes say. True: some of
     // them left for a lane.
     bool place(queued_message& message,
                const schedule::recipient_set& recipients,
-               std::uint32_t attempts,
-               std::int64_t not_before_unix_ms,
+               const delivery_state& state,
                held_routes held);
     [[nodiscard]] placement sort(const queued_message& message,
                                  const schedule::recipient_set& recipients,
                                  held_routes held) const;
     [[nodiscard]] schedule::delivery_item blank_item(const queued_message& message,
-                                                     std::uint32_t attempts,
-                                                     std::int64_t not_before_unix_ms) const;
-    bool place_again(const schedule::delivery_item& item, held_routes held);
+                                                     const delivery_state& state);
+    void place_again(std::uint64_t message_id, held_routes held, std::function<void(bool)> then);
     [[nodiscard]] const policy::route* route_of(std::string_view address, held_routes held) const;
+    [[nodiscard]] std::string key_of(const queued_message& message, std::string_view address) const;
+    [[nodiscard]] std::uint32_t tenant_number(const std::string& name);
+
     void finish_recipient(queued_message& message,
                           std::uint32_t index,
                           outcome::event_type type,
@@ -153,12 +191,21 @@ private:
                           std::string_view command,
                           const attempt_place& place,
                           std::uint32_t attempts);
+    // After a change of `outstanding` or of an item: the state to remember.
+    void settle(queued_message& message, const delivery_state& state);
+    // Nobody works on it any more: it ends, or goes cold.
+    void unused(queued_message& message);
+    void item_done(queued_message& message, const schedule::delivery_item& item);
+    // The item's recipients get this outcome once the message has been read.
+    void
+    end(const schedule::delivery_item& item, outcome::event_type type, const smtp::reply& reply);
+    void end_next();
+    void expire(const schedule::delivery_item& item);
+
     // outbound_standing.cc
-    void note_attempt(queued_message& message,
-                      const deliver::recipient_outcome& outcome,
-                      std::uint32_t attempts,
-                      std::int64_t due_ms);
-    void add_destination(std::string_view address, recipient_standing& standing) const;
+    void add_destination(const queued_message& message,
+                         std::string_view address,
+                         recipient_standing& standing) const;
 
     [[nodiscard]] bool is_flushed_since(std::int64_t time_ms) const noexcept {
         return flushed_ms_ > time_ms;
@@ -166,31 +213,67 @@ private:
 
     void
     split_item(schedule::delivery_item& item, queued_message& message, std::size_t recipients_max);
-    void expire(const schedule::delivery_item& item);
-    // After a change of `outstanding` or of an item: done, or the state to remember.
-    void settle(queued_message& message, std::uint32_t attempts, std::int64_t next_unix_ms);
+    bool take_item(connection& asking);
+    void load_item(connection& asking);
+    void let_go(connection& used);
+    void note_push(connection& used, const std::vector<deliver::recipient_outcome>& outcomes);
+
+    // outbound_connect.cc
     void open(schedule::lane_id lane);
-    task::flow<> look_up(std::string key);
-    void connect(connection& connection, const destination_entry& entry);
+    void ask_dns(connection& opened);
+    void resolved(connection& opened);
+    void answer_all(connection& opened, const smtp::reply& reply);
+    void set_limits(destination& to, schedule::lane_id lane);
+    [[nodiscard]] std::vector<delivery_target> targets_of(const destination& to);
+    void set_out(connection& opened);
+    [[nodiscard]] bool enter_site(connection& opened,
+                                  const std::vector<delivery_source>& sources,
+                                  const std::vector<delivery_target>& targets);
+    void connect(connection& opened);
+    void fail_to_open(connection& opened, const std::string& why);
+    void give_back(connection& opened); // Its permit, before anything was open.
+    void block_until(schedule::lane_id lane, std::int64_t until_ms);
+    void unblock_due(std::int64_t now_ms);
+    bool close_one_idle();
+    void note_idle(connection& idle);
+    [[nodiscard]] bool is_idle_since(connection* one, std::int64_t since) const;
+    void forget_destinations();
+
     void wake(schedule::lane_id lane);
     void drop(connection& connection);
     void pump_body(connection& connection);
     void start_reader(connection& connection);
+    static void
+    on_read(spool::message_reader& reader, spool::read_status status, void* who) noexcept;
     void set_wake_timer();
     [[nodiscard]] std::vector<deliver::client*> open_clients() const;
     [[nodiscard]] attempt_place place_of(const connection& connection) const;
     [[nodiscard]] std::int64_t unix_ms_at(std::int64_t clock_ms) const;
+    [[nodiscard]] std::uint64_t draw() noexcept; // For choices, never for secrets.
 
     relay::context& context_;
     schedule::scheduler scheduler_;
-    task::scope look_ups_; // One may hang as long as the resolver likes: nothing waits for it.
+    live_messages messages_;
+    recent_attempts attempts_;
+    dns::mail_hosts dns_;
     deliver::client_settings client_settings_;
-    std::unordered_map<std::uint64_t, std::unique_ptr<queued_message>> messages_;
-    std::unordered_map<std::string, destination_entry> destinations_;
+    std::unordered_map<std::string, destination> destinations_; // By key, as lanes.
+    bad_addresses bad_addresses_;
     std::unordered_map<connection*, std::unique_ptr<connection>> connections_;
     std::unordered_map<schedule::lane_id, std::vector<connection*>> parked_;
+    std::deque<std::pair<connection*, std::int64_t>> idle_order_; // Longest first; some are gone.
+    std::int64_t idle_count_ = 0;
+    std::unordered_map<std::string, std::deque<schedule::lane_id>> blocked_; // By site.
+    std::vector<timed_lane> blocked_until_;
+    std::deque<schedule::lane_id> capped_; // Blocked, for there are connections_max_.
+    std::unordered_map<std::string, std::uint32_t> tenants_;
     std::unordered_set<std::uint64_t> unrouted_; // Held because no route matched.
+    std::deque<ending> endings_;
+    std::size_t ending_count_ = 0; // Under way.
     wake_timer wake_timer_;
+    std::size_t connections_max_ = 1000;
+    std::size_t destinations_sweep_ = 2048;
+    std::uint64_t drawn_ = 0;
     std::int64_t wake_at_ms_ = -1;
     std::int64_t flushed_ms_ = 0; // What was deferred before it is due. 0: never.
     bool stopping_ = false;

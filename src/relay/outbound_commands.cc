@@ -2,21 +2,45 @@
 
 #include "relay/outbound.h"
 
+#include <memory>
 #include <utility>
 
 namespace ebbgate::relay {
 
-std::size_t outbound::release(std::optional<std::uint64_t> message_id) {
-    // All of them out first: what has nowhere to go is held again.
-    std::vector<schedule::delivery_item> released;
-    while (auto item = message_id ? scheduler_.release(*message_id) : scheduler_.release_next()) {
-        released.push_back(std::move(*item));
+void outbound::release(std::optional<std::uint64_t> message_id,
+                       std::function<void(std::size_t)> then) {
+    std::vector<std::uint64_t> held;
+    if (message_id) {
+        held.push_back(*message_id);
+    } else {
+        scheduler_.for_each_held(clock_ms(), [&](const schedule::waiting_item& item) {
+            held.push_back(item.message_id);
+            return true;
+        });
     }
-    std::size_t count = 0;
-    for (const schedule::delivery_item& item : released) {
-        count += place_again(item, held_routes::pass) ? 1 : 0;
+
+    struct progress {
+        std::size_t open = 1;
+        std::size_t left = 0;
+        std::function<void(std::size_t)> then;
+
+        void one_ended() {
+            if (--open == 0) {
+                then(left);
+            }
+        }
+    };
+
+    auto all = std::make_shared<progress>();
+    all->then = std::move(then);
+    for (const std::uint64_t id : held) {
+        ++all->open;
+        place_again(id, held_routes::pass, [all](bool has_left) {
+            all->left += has_left ? 1 : 0;
+            all->one_ended();
+        });
     }
-    return count;
+    all->one_ended();
 }
 
 std::size_t outbound::flush() {
@@ -24,6 +48,8 @@ std::size_t outbound::flush() {
     scheduler_.for_each_lane(clock_ms(),
                              [&](const schedule::lane_view& view) { lanes.push_back(view.id); });
     flushed_ms_ = clock_ms();
+    bad_addresses_ = {};
+    dns_.forget();
     std::size_t count = 0;
     for (const schedule::lane_id lane : lanes) {
         scheduler_.retry_now(lane, clock_ms());
@@ -34,10 +60,15 @@ std::size_t outbound::flush() {
 
 void outbound::shut_down() {
     stopping_ = true;
-    for (auto& [key, entry] : destinations_) {
-        for (connection* waiting : std::exchange(entry.waiting, {})) {
-            scheduler_.close(waiting->permit);
-            connections_.erase(waiting);
+    std::vector<connection*> unopened; // They wait for DNS.
+    for (const auto& [key, one] : connections_) {
+        if (one->client == nullptr && !one->reading && one->site == nullptr) {
+            unopened.push_back(one.get());
+        }
+    }
+    for (connection* one : unopened) {
+        if (one->permit.stage != schedule::connection_permit::stage_type::closed) {
+            give_back(*one);
         }
     }
     for (deliver::client* client : open_clients()) {

@@ -1,39 +1,18 @@
-// From a destination's name to a connection.
+// From a lane to a connection: names, addresses, sources, and what a site takes.
 
 #include "relay/outbound.h"
-#include "runtime/shard/worker_job.h"
-#include "runtime/task/scope.h"
 
 #include <algorithm>
-#include <netdb.h>
 #include <utility>
 
 namespace ebbgate::relay {
 
 namespace {
 
-constexpr std::int64_t addresses_lifetime_ms = 60'000;
-constexpr std::size_t addresses_max = 16; // Of one host; the rest is not looked at.
-
-std::vector<std::string> look_up_blocking(const std::string& host) {
-    addrinfo hints{};
-    hints.ai_socktype = SOCK_STREAM;
-    addrinfo* first = nullptr;
-    std::vector<std::string> addresses;
-    if (getaddrinfo(host.c_str(), nullptr, &hints, &first) != 0) {
-        return addresses;
-    }
-    for (const addrinfo* one = first; one != nullptr && addresses.size() < addresses_max;
-         one = one->ai_next) {
-        sockaddr_storage address{};
-        std::copy_n(reinterpret_cast<const char*>(one->ai_addr),
-                    one->ai_addrlen,
-                    reinterpret_cast<char*>(&address));
-        addresses.push_back(net::name_of(address).address);
-    }
-    freeaddrinfo(first);
-    return addresses;
-}
+constexpr std::size_t targets_max = 8;        // Tried by one connection, one after another.
+constexpr std::size_t answers_max = 1000;     // Messages ended a turn because their domain is none.
+constexpr std::size_t lanes_told_max = 8;     // When a site has room: some may need none any more.
+constexpr std::int64_t look_again_ms = 1'000; // For what nobody tells.
 
 deliver::tls_use tls_use_of(policy::tls_mode mode) {
     switch (mode) {
@@ -47,71 +26,306 @@ deliver::tls_use tls_use_of(policy::tls_mode mode) {
     return deliver::tls_use::required;
 }
 
+std::string site_of(const destination& to) {
+    if (to.hosts != nullptr) {
+        return to.hosts->lane_key;
+    }
+    return to.route.host.host + ":" + std::to_string(to.route.host.port);
+}
+
 } // namespace
 
 void outbound::open(schedule::lane_id lane) {
+    if (connections_.size() >= connections_max_ && !close_one_idle()) {
+        schedule::connection_permit permit{lane};
+        scheduler_.close(permit);
+        scheduler_.block(lane);
+        capped_.push_back(lane); // Until a connection ends.
+        return;
+    }
     auto made = std::make_unique<connection>();
     connection& opened = *made;
     opened.owner = this;
     opened.permit.lane = lane;
+    opened.to = &destinations_.at(std::string(scheduler_.destination(lane)));
     connections_.emplace(&opened, std::move(made));
-    std::string key(scheduler_.destination(lane));
-    destination_entry& entry = destinations_.at(key);
-    if (entry.route.host.literal) {
-        entry.addresses = {config::to_text(*entry.route.host.literal)};
-        entry.next_address = 0;
-        connect(opened, entry);
-    } else if (!entry.addresses.empty() && entry.addresses_until_ms > clock_ms()) {
-        connect(opened, entry);
+    const std::int64_t now_ms = clock_ms();
+    const auto is_good = [now_ms](const auto& answer) {
+        return answer != nullptr && static_cast<std::int64_t>(answer->until_ms) > now_ms;
+    };
+    if (opened.to->route.host.literal || is_good(opened.to->hosts) || is_good(opened.to->host)) {
+        resolved(opened);
     } else {
-        entry.waiting.push_back(&opened);
-        if (entry.waiting.size() == 1) {
-            look_ups_.start(look_up(std::move(key)));
-        }
+        ask_dns(opened);
     }
 }
 
-// One look-up at a time for a destination: whoever opens a connection meanwhile waits for it.
-task::flow<> outbound::look_up(std::string key) {
-    destination_entry& entry = destinations_.at(key);
-    const std::string host = entry.route.host.host;
-    std::vector<std::string> found;
-    std::function<void()> work = [&host, &found] { found = look_up_blocking(host); };
-    shard::worker_job job(context_.name_workers, context_.reactor, std::move(work));
-    (void)co_await job; // When the queue is full nothing is found, and that is tried again.
-    entry.addresses = std::move(found);
-    entry.next_address = 0;
-    entry.addresses_until_ms = clock_ms() + addresses_lifetime_ms;
-    for (connection* one : std::exchange(entry.waiting, {})) {
-        if (!stopping_ && !entry.addresses.empty()) {
-            connect(*one, entry);
+// Answers that are known come in the next turn; questions for one name are asked once.
+void outbound::ask_dns(connection& opened) {
+    destination* const to = opened.to;
+    connection* const waiting = &opened;
+    const auto is_here = [this, waiting] { return connections_.contains(waiting); };
+    if (to->route.relay == policy::relay_kind::mx) {
+        dns_.find(to->domain, [this, to, waiting, is_here](const dns::route_pointer& found) {
+            if (is_here() && !stopping_) {
+                to->hosts = found;
+                to->limits_of = nullptr;
+                resolved(*waiting);
+            }
+        });
+    } else {
+        dns_.find_host(to->route.host.host,
+                       [this, to, waiting, is_here](const dns::host_pointer& found) {
+                           if (is_here() && !stopping_) {
+                               to->host = found;
+                               resolved(*waiting);
+                           }
+                       });
+    }
+}
+
+void outbound::resolved(connection& opened) {
+    destination& to = *opened.to;
+    if (to.hosts != nullptr && to.hosts->verdict != dns::route_verdict::hosts) {
+        const dns::mail_route& route = *to.hosts;
+        to.fault = route.text;
+        if (route.verdict == dns::route_verdict::trouble) {
+            fail_to_open(opened, route.text);
+            return;
+        }
+        const dns::refusal refusal = dns::refusal_of(route.verdict);
+        std::size_t length = 0;
+        const auto status = smtp::parse_enhanced_status(refusal.status, length);
+        answer_all(
+            opened,
+            smtp::reply(refusal.code, status.value_or(smtp::enhanced_status{5, 4, 4}), route.text));
+        return;
+    }
+    if (to.host != nullptr && to.host->addresses.empty()) {
+        // A host that the operator named: a mistake of his, or of his DNS. Nobody's mail bounces.
+        fail_to_open(opened, "no address found for " + to.route.host.host + ": " + to.host->text);
+        return;
+    }
+    set_limits(to, opened.permit.lane);
+    set_out(opened);
+}
+
+void outbound::set_limits(destination& to, schedule::lane_id lane) {
+    if (to.limits_of == context_.policy.get() && !to.site.empty()) {
+        return;
+    }
+    std::vector<std::string> hosts;
+    if (to.hosts != nullptr) {
+        for (const dns::mail_host& one : to.hosts->hosts) {
+            hosts.push_back(one.name);
+        }
+    } else {
+        hosts.push_back(to.route.host.host);
+    }
+    to.site = site_of(to);
+    to.limits = context_.policy->delivery().shaping_for(to.domain, hosts);
+    to.limits_of = context_.policy.get();
+    scheduler_.set_connections_max(lane, to.limits.connection_limit);
+}
+
+std::vector<delivery_target> outbound::targets_of(const destination& to) {
+    std::vector<delivery_target> targets;
+    if (to.hosts != nullptr) {
+        const std::uint16_t port = context_.policy->delivery().mx_port;
+        for (const dns::route_target& one : dns::in_order(*to.hosts, draw())) {
+            targets.push_back({one.host->name, one.address, port});
+        }
+    } else if (to.route.host.literal) {
+        targets.push_back({to.route.host.host, *to.route.host.literal, to.route.host.port});
+    } else {
+        for (const config::ip_address& one : to.host->addresses) {
+            targets.push_back({to.route.host.host, one, to.route.host.port});
+        }
+    }
+    bad_addresses_.sort(targets, clock_ms());
+    return targets;
+}
+
+bool outbound::enter_site(connection& opened,
+                          const std::vector<delivery_source>& sources,
+                          const std::vector<delivery_target>& targets) {
+    const destination& to = *opened.to;
+    for (const delivery_source& source : sources) {
+        const auto fits = [&source](const delivery_target& target) {
+            return !source.address || source.address->is_v4() == target.address.is_v4();
+        };
+        if (std::none_of(targets.begin(), targets.end(), fits)) {
             continue;
         }
-        if (!stopping_) {
-            (void)scheduler_.refused(one->permit, clock_ms());
+        const std::string name =
+            source.address ? to.site + "@" + config::to_text(*source.address) : to.site;
+        site_limits::site_pointer site = context_.sites.find(name);
+        site->begin(to.hosts == nullptr);
+        if (site->enter(context_.shard, to.limits.connection_limit)) {
+            auto& kept = opened.to->sites;
+            if (std::find(kept.begin(), kept.end(), site) == kept.end()) {
+                kept.push_back(site);
+            }
+            opened.site = std::move(site);
+            opened.source = source;
+            std::copy_if(targets.begin(), targets.end(), std::back_inserter(opened.targets), fits);
+            return true;
         }
-        scheduler_.close(one->permit);
-        connections_.erase(one);
+        blocked_[name].push_back(opened.permit.lane);
     }
-    if (entry.addresses.empty()) {
-        entry.fault = "no address found for " + host;
-        context_.journal.note(context_.reactor.unix_us(), "smtp", entry.fault);
-    }
+    return false;
 }
 
-void outbound::connect(connection& opened, const destination_entry& entry) {
+void outbound::set_out(connection& opened) {
+    const destination& to = *opened.to;
+    const schedule::lane_id lane = opened.permit.lane;
+    const auto sources = sources_in_order(*context_.policy, to, context_.server.hostname, draw());
+    const auto targets = targets_of(to);
+    if (!enter_site(opened, sources, targets)) {
+        if (std::any_of(blocked_.begin(), blocked_.end(), [&](const auto& one) {
+                return !one.second.empty() && one.second.back() == lane;
+            })) {
+            give_back(opened);
+            scheduler_.block(lane);
+        } else {
+            fail_to_open(opened, "no source address to reach it from");
+        }
+        return;
+    }
+    const std::int64_t now_us = context_.reactor.unix_us();
+    if (const auto due_us = opened.site->take_connection(to.limits.connection_rate, now_us)) {
+        opened.site->leave();
+        opened.site = nullptr;
+        give_back(opened);
+        block_until(lane, clock_ms() + (due_us - now_us) / 1000 + 1);
+        return;
+    }
+    if (opened.targets.size() > targets_max) {
+        opened.targets.resize(targets_max);
+    }
+    opened.settings = client_settings_;
+    opened.settings.ehlo_name = opened.source.ehlo;
+    opened.settings.messages_max = to.limits.deliveries_per_connection;
+    opened.settings.idle_timeout_ms =
+        static_cast<std::uint64_t>(to.limits.idle_timeout.count()) * 1000;
+    connect(opened);
+}
+
+void outbound::connect(connection& opened) {
+    const delivery_target& target = opened.targets[opened.next_target++];
     deliver::destination where;
-    where.address = {entry.addresses[entry.next_address], entry.route.host.port};
-    where.host = entry.route.host.host;
-    where.tls = tls_use_of(entry.route.tls);
+    where.address = {config::to_text(target.address), target.port};
+    where.source = opened.source.address ? config::to_text(*opened.source.address) : std::string();
+    where.host = target.host;
+    where.tls = tls_use_of(opened.to->route.tls);
     opened.client = new deliver::client(context_.reactor,
                                         context_.flusher,
-                                        client_settings_,
+                                        opened.settings,
                                         context_.client_tls,
                                         std::move(where),
                                         *this);
     opened.client->context = &opened;
     opened.client->start();
+}
+
+// Nothing could be opened: the lane waits, longer each time.
+void outbound::fail_to_open(connection& opened, const std::string& why) {
+    opened.to->fault = why;
+    context_.journal.note(context_.reactor.unix_us(), "smtp", why);
+    (void)scheduler_.refused(opened.permit, clock_ms());
+    give_back(opened);
+}
+
+void outbound::give_back(connection& opened) {
+    scheduler_.close(opened.permit);
+    connections_.erase(&opened);
+}
+
+// The domain takes no mail, for good: that is the answer to each message that waits for it.
+void outbound::answer_all(connection& opened, const smtp::reply& reply) {
+    for (std::size_t answered = 0; answered < answers_max; ++answered) {
+        const auto item = scheduler_.take_next(opened.permit, clock_ms());
+        if (!item) {
+            break;
+        }
+        end(*item, outcome::event_type::bounce, reply);
+    }
+    if (endings_.size() > answers_max) {
+        block_until(opened.permit.lane, clock_ms() + look_again_ms);
+    }
+    give_back(opened);
+}
+
+void outbound::block_until(schedule::lane_id lane, std::int64_t until_ms) {
+    scheduler_.block(lane);
+    blocked_until_.push_back({lane, until_ms});
+}
+
+void outbound::unblock_due(std::int64_t now_ms) {
+    std::erase_if(blocked_until_, [&](const timed_lane& one) {
+        if (one.until_ms > now_ms) {
+            return false;
+        }
+        scheduler_.unblock(one.lane);
+        return true;
+    });
+}
+
+void outbound::room_at(const std::string& site) {
+    const auto found = blocked_.find(site);
+    if (found == blocked_.end()) {
+        return;
+    }
+    for (std::size_t told = 0; told < lanes_told_max && !found->second.empty(); ++told) {
+        scheduler_.unblock(found->second.front());
+        found->second.pop_front();
+    }
+    if (found->second.empty()) {
+        blocked_.erase(found);
+    }
+}
+
+// The one that has been idle longest makes room.
+bool outbound::close_one_idle() {
+    while (!idle_order_.empty()) {
+        const auto [idle, since] = idle_order_.front();
+        idle_order_.pop_front();
+        if (is_idle_since(idle, since)) {
+            idle->client->shut_down();
+            return true;
+        }
+    }
+    return false;
+}
+
+bool outbound::is_idle_since(connection* one, std::int64_t since) const {
+    return connections_.contains(one) && one->client != nullptr && one->idle_since == since &&
+           one->permit.stage == schedule::connection_permit::stage_type::parked;
+}
+
+void outbound::note_idle(connection& idle) {
+    idle.idle_since = ++idle_count_;
+    idle_order_.emplace_back(&idle, idle.idle_since);
+    if (idle_order_.size() > 1000 + 2 * connections_.size()) {
+        std::erase_if(idle_order_,
+                      [this](const auto& one) { return !is_idle_since(one.first, one.second); });
+    }
+}
+
+// Those of lanes that the scheduler has forgotten.
+void outbound::forget_destinations() {
+    if (destinations_.size() < destinations_sweep_) {
+        return;
+    }
+    std::unordered_set<const destination*> used;
+    for (const auto& [key, one] : connections_) {
+        used.insert(one->to);
+    }
+    std::erase_if(destinations_, [&](const auto& one) {
+        return !scheduler_.find_lane(one.first) && !used.contains(&one.second);
+    });
+    std::erase_if(parked_, [](const auto& one) { return one.second.empty(); });
+    destinations_sweep_ = std::max<std::size_t>(2048, destinations_.size() * 2);
 }
 
 } // namespace ebbgate::relay

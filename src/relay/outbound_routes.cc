@@ -7,24 +7,23 @@
 
 namespace ebbgate::relay {
 
-void outbound::enqueue(queued_message& message,
-                       std::uint32_t attempts,
-                       std::int64_t not_before_unix_ms) {
-    const std::uint64_t id = message.envelope.id; // It may end, and be gone, in place().
-    const bool goes_out =
-        place(message, message.outstanding, attempts, not_before_unix_ms, held_routes::hold);
+void outbound::enqueue(queued_message& message, const delivery_state& state) {
+    const std::uint64_t id = message.envelope.id;
+    live_messages::keep(message);
+    const bool goes_out = place(message, message.outstanding, state, held_routes::hold);
     if (unrouted_.contains(id)) {
         context_.journal.note(context_.reactor.unix_us(),
                               "qmgr",
                               message::to_text(id) +
                                   ": held, there is no route to a recipient any more");
     }
-    if (!goes_out && messages_.contains(id) && message.hot) {
+    if (!goes_out) {
         // Held: it may be long. The spool has it.
         context_.counters.hot_bytes -= message.body.bytes();
         message.body.clear();
-        message.hot = message.body_bytes == 0;
+        message.hot = false;
     }
+    messages_.let_go(message);
 }
 
 const policy::route* outbound::route_of(std::string_view address, held_routes held) const {
@@ -41,23 +40,44 @@ const policy::route* outbound::route_of(std::string_view address, held_routes he
     return past != nullptr ? past : first;
 }
 
+std::string outbound::key_of(const queued_message& message, std::string_view address) const {
+    const policy::route* route = route_of(address, held_routes::pass);
+    return route == nullptr
+               ? std::string()
+               : destination_key(*route,
+                                 address.substr(address.rfind('@') + 1),
+                                 pool_of(*context_.policy, *route, message.envelope.tenant));
+}
+
+std::uint32_t outbound::tenant_number(const std::string& name) {
+    return tenants_.try_emplace(name, static_cast<std::uint32_t>(tenants_.size())).first->second;
+}
+
 // What all items of the message have in common.
 schedule::delivery_item outbound::blank_item(const queued_message& message,
-                                             std::uint32_t attempts,
-                                             std::int64_t not_before_unix_ms) const {
+                                             const delivery_state& state) {
+    const message::envelope& envelope = message.envelope;
     const std::int64_t now_ms = clock_ms();
     const std::int64_t now_unix_ms = context_.reactor.unix_us() / 1000;
     schedule::delivery_item blank;
-    blank.message_id = message.envelope.id;
-    blank.arrived_ms =
-        now_ms - std::max<std::int64_t>(0, now_unix_ms - message.envelope.received_unix_ms);
-    if (not_before_unix_ms != 0) {
+    blank.message_id = envelope.id;
+    blank.arrived_ms = now_ms - std::max<std::int64_t>(0, now_unix_ms - envelope.received_unix_ms);
+    if (state.next_unix_ms != 0) {
         // A wall clock that was wrong when this was noted must not keep the message for ever.
         const std::int64_t wait_ms_max =
             std::int64_t{context_.policy->delivery().retry.max.count()} * 1000;
-        blank.not_before_ms = now_ms + std::min(not_before_unix_ms - now_unix_ms, wait_ms_max);
+        blank.not_before_ms = now_ms + std::min(state.next_unix_ms - now_unix_ms, wait_ms_max);
     }
-    blank.attempts = static_cast<std::uint16_t>(std::min<std::uint32_t>(attempts, 65535));
+    blank.attempts = static_cast<std::uint16_t>(std::min<std::uint32_t>(state.attempts, 65535));
+    blank.is_noticed = state.is_noticed;
+    blank.tenant = tenant_number(envelope.tenant);
+    const policy::tenant* tenant = context_.policy->find_tenant(envelope.tenant);
+    const policy::account* account =
+        envelope.account.empty() ? nullptr : context_.policy->find_account(envelope.account);
+    const policy::mail_class standard =
+        tenant == nullptr ? policy::mail_class::bulk : tenant->mail_class;
+    blank.is_urgent = (account == nullptr ? standard : account->mail_class.value_or(standard)) ==
+                      policy::mail_class::transactional;
     return blank;
 }
 
@@ -67,7 +87,8 @@ outbound::placement outbound::sort(const queued_message& message,
                                    held_routes held) const {
     placement sorted;
     recipients.for_each([&](std::uint32_t index) {
-        const policy::route* route = route_of(message.envelope.recipients[index].address, held);
+        const std::string& address = message.envelope.recipients[index].address;
+        const policy::route* route = route_of(address, held);
         if (route == nullptr || route->relay == policy::relay_kind::hold) {
             sorted.is_unrouted = sorted.is_unrouted || route == nullptr;
             sorted.kept.add(index);
@@ -77,58 +98,81 @@ outbound::placement outbound::sort(const queued_message& message,
             sorted.discarded.add(index);
             return;
         }
+        const bool by_domain = route->relay == policy::relay_kind::mx;
+        const std::string domain =
+            by_domain ? config::lower_ascii(address.substr(address.rfind('@') + 1)) : "";
         auto at = std::find_if(sorted.out.begin(), sorted.out.end(), [&](const auto& one) {
-            return one.first->destination == route->destination;
+            return one.route->destination == route->destination && one.domain == domain;
         });
         if (at == sorted.out.end()) {
-            at = sorted.out.emplace(sorted.out.end(), route, schedule::recipient_set());
+            at = sorted.out.insert(sorted.out.end(), {route, domain, {}});
         }
-        at->second.add(index);
+        at->recipients.add(index);
     });
     return sorted;
 }
 
 bool outbound::place(queued_message& message,
                      const schedule::recipient_set& recipients,
-                     std::uint32_t attempts,
-                     std::int64_t not_before_unix_ms,
+                     const delivery_state& state,
                      held_routes held) {
     const placement sorted = sort(message, recipients, held);
-    schedule::delivery_item item = blank_item(message, attempts, not_before_unix_ms);
-    ++message.items; // Keeps the message until all of it is looked at.
+    schedule::delivery_item item = blank_item(message, state);
     sorted.discarded.for_each([&](std::uint32_t index) {
         const smtp::reply reply(250, {2, 0, 0}, "Discarded by route");
         finish_recipient(message, index, outcome::event_type::delivery, reply, "", {}, 1);
     });
     if (!sorted.kept.empty()) {
-        ++message.items;
         item.recipients = sorted.kept;
-        scheduler_.hold(item);
+        const bool is_held = !scheduler_.held_of(message.envelope.id).empty();
+        const std::uint32_t slot = scheduler_.hold(item, message.first_slot);
+        message.items += is_held ? 0 : 1;
+        message.first_slot = slot;
         if (sorted.is_unrouted) {
             // Inbound had a route for it: the policy has changed since. The message is ours.
             unrouted_.insert(message.envelope.id);
         }
     }
-    for (const auto& [route, its_recipients] : sorted.out) {
+    for (const placement::part& part : sorted.out) {
+        const std::string_view pool =
+            pool_of(*context_.policy, *part.route, message.envelope.tenant);
+        const std::string key = destination_key(*part.route, part.domain, pool);
+        const auto [at, fresh] = destinations_.try_emplace(key);
+        if (fresh) {
+            at->second.route = *part.route;
+            at->second.domain = part.domain;
+            at->second.pool = pool;
+        }
+        item.recipients = part.recipients;
+        message.first_slot = scheduler_.add(item, key, clock_ms(), message.first_slot);
         ++message.items;
-        item.recipients = its_recipients;
-        destinations_.try_emplace(route->destination, destination_entry{*route, {}, 0, 0, {}, {}});
-        (void)scheduler_.add(item, route->destination, clock_ms());
     }
-    --message.items;
-    settle(message, attempts, not_before_unix_ms);
+    settle(message, state);
     return !sorted.out.empty();
 }
 
-// For an item that came out of the hold.
-bool outbound::place_again(const schedule::delivery_item& item, held_routes held) {
-    queued_message* message = find(item.message_id);
-    if (message == nullptr) {
-        return false;
-    }
-    unrouted_.erase(item.message_id);
-    --message->items;
-    return place(*message, item.recipients, item.attempts, 0, held);
+// For an item in the hold.
+void outbound::place_again(std::uint64_t message_id,
+                           held_routes held,
+                           std::function<void(bool)> then) {
+    messages_.with(message_id, [this, held, then = std::move(then)](queued_message* message, auto) {
+        const auto item =
+            message == nullptr ? std::nullopt : scheduler_.release(message->envelope.id);
+        if (!item) {
+            then(false); // It has gone meanwhile, or cannot be read: it stays held.
+            return;
+        }
+        const std::uint64_t id = message->envelope.id;
+        unrouted_.erase(id);
+        messages_.item_left(id, item->slot, item->sibling);
+        then(place(*message, item->recipients, {item->attempts, 0, item->is_noticed, {}}, held));
+        if (unrouted_.contains(id)) {
+            context_.journal.note(context_.reactor.unix_us(),
+                                  "qmgr",
+                                  message::to_text(id) +
+                                      ": held, there is no route to a recipient any more");
+        }
+    });
 }
 
 } // namespace ebbgate::relay

@@ -8,66 +8,62 @@
 
 namespace ebbgate::relay {
 
-void outbound::note_attempt(queued_message& message,
-                            const deliver::recipient_outcome& outcome,
-                            std::uint32_t attempts,
-                            std::int64_t due_ms) {
-    schedule::attempt_note note;
-    note.attempts = attempts;
-    note.made_ms = clock_ms();
-    note.due_ms = due_ms;
-    note.reply = outcome.reply.code == 0 ? outcome.reply.text : smtp::to_line(outcome.reply);
-    message.tried.add(outcome.index, std::move(note));
-}
-
 std::vector<recipient_standing> outbound::standing_of(const queued_message& message,
                                                       std::size_t recipients_max) const {
     const std::int64_t now_unix_ms = unix_ms_at(clock_ms());
-    const schedule::recipient_set held = scheduler_.held_of(message.envelope.id);
     std::vector<recipient_standing> standing;
-    message.outstanding.for_each([&](std::uint32_t index) {
-        if (standing.size() == recipients_max) {
-            return;
+    const std::uint32_t first = message.first_slot;
+    for (std::uint32_t slot = first; slot != schedule::no_slot;) {
+        const schedule::waiting_item item = scheduler_.look_at(slot, clock_ms());
+        scheduler_.item_at(slot).recipients.for_each([&](std::uint32_t index) {
+            recipient_standing& one = standing.emplace_back();
+            one.recipient = index;
+            one.is_held = item.is_held;
+            one.is_tried_now = item.is_in_flight;
+            one.attempts = item.attempts;
+            if (const auto* note = attempts_.find(message.envelope.id, index)) {
+                one.last_reply = note->reply;
+            }
+            if (one.is_held || one.is_tried_now) {
+                return;
+            }
+            one.next_unix_ms =
+                std::max(item.is_deferred ? unix_ms_at(item.due_ms) : 0, now_unix_ms);
+            add_destination(message, message.envelope.recipients[index].address, one);
+        });
+        slot = scheduler_.sibling_of(slot);
+        if (slot == first) {
+            break;
         }
-        recipient_standing& one = standing.emplace_back();
-        one.recipient = index;
-        one.is_held = held.contains(index);
-        one.attempts = message.recovered_attempts;
-        std::int64_t due_unix_ms = is_flushed_since(0) ? 0 : message.recovered_next_unix_ms;
-        if (const schedule::attempt_note* note = message.tried.find(index)) {
-            one.attempts = note->attempts;
-            one.last_reply = note->reply;
-            due_unix_ms = is_flushed_since(note->made_ms) ? 0 : unix_ms_at(note->due_ms);
-        } else if (message.tried.had_no_room()) {
-            one.attempts.reset();
-        }
-        one.is_tried_now =
-            std::any_of(connections_.begin(), connections_.end(), [&](const auto& entry) {
-                const connection& used = *entry.second;
-                return used.message == &message && used.item.recipients.contains(index);
-            });
-        if (one.is_held || one.is_tried_now || !one.attempts) {
-            return;
-        }
-        one.next_unix_ms = std::max(due_unix_ms, now_unix_ms);
-        add_destination(message.envelope.recipients[index].address, one);
+    }
+    std::sort(standing.begin(), standing.end(), [](const auto& left, const auto& right) {
+        return left.recipient < right.recipient;
     });
+    if (standing.size() > recipients_max) {
+        standing.resize(recipients_max);
+    }
     return standing;
 }
 
 // Nobody of a lane that cannot be reached is tried before it is.
-void outbound::add_destination(std::string_view address, recipient_standing& standing) const {
-    const policy::route* route = route_of(address, held_routes::pass);
-    if (route == nullptr) {
-        return;
-    }
-    if (const auto lane = scheduler_.find_lane(route->destination)) {
-        const std::int64_t until_ms = scheduler_.view(*lane, clock_ms()).waits_until_ms();
-        if (until_ms != 0) {
-            standing.next_unix_ms = std::max(standing.next_unix_ms, unix_ms_at(until_ms));
+void outbound::add_destination(const queued_message& message,
+                               std::string_view address,
+                               recipient_standing& standing) const {
+    const std::string key = key_of(message, address);
+    if (const auto lane = scheduler_.find_lane(key)) {
+        const schedule::lane_view view = scheduler_.view(*lane, clock_ms());
+        if (view.waits_until_ms() != 0) {
+            standing.next_unix_ms =
+                std::max(standing.next_unix_ms, unix_ms_at(view.waits_until_ms()));
         }
+        standing.lane = view.suspended_until_ms != 0 ? "suspended by an operator"
+                        : view.backed_off_until_ms != 0
+                            ? "the destination is left alone for a while"
+                        : view.paused_until_ms != 0 ? "its rate is used up"
+                        : view.is_blocked           ? "as many connections as it may have are open"
+                                                    : "";
     }
-    if (const auto known = destinations_.find(route->destination); known != destinations_.end()) {
+    if (const auto known = destinations_.find(key); known != destinations_.end()) {
         standing.destination_fault = known->second.fault;
     }
 }

@@ -4,7 +4,9 @@ namespace ebbgate::relay {
 
 namespace {
 
-constexpr char state_version = 1;
+constexpr char state_version = 2;
+constexpr char first_version = 1; // Without flags.
+constexpr std::uint64_t noticed_flag = 1;
 
 void put(std::string& out, std::uint64_t value, int bytes) {
     for (int index = 0; index < bytes; ++index) {
@@ -30,6 +32,7 @@ std::string encode_state(const delivery_state& state) {
     std::string out(1, state_version);
     put(out, state.attempts, 4);
     put(out, static_cast<std::uint64_t>(state.next_unix_ms), 8);
+    put(out, state.is_noticed ? noticed_flag : 0, 1);
     put(out, state.outstanding.count(), 4);
     state.outstanding.for_each([&](std::uint32_t index) { put(out, index, 4); });
     return out;
@@ -39,13 +42,17 @@ std::optional<delivery_state> decode_state(byte_view bytes) {
     const auto version = take(bytes, 1);
     const auto attempts = take(bytes, 4);
     const auto next = take(bytes, 8);
+    const bool has_flags = version && *version == static_cast<std::uint64_t>(state_version);
+    const auto flags = has_flags ? take(bytes, 1) : std::optional<std::uint64_t>(0);
     const auto count = take(bytes, 4);
-    if (!version || *version != state_version || !count || bytes.size() != *count * 4) {
+    if (!version || (!has_flags && *version != static_cast<std::uint64_t>(first_version)) ||
+        !flags || !count || bytes.size() != *count * 4) {
         return std::nullopt;
     }
     delivery_state state;
     state.attempts = static_cast<std::uint32_t>(*attempts);
     state.next_unix_ms = static_cast<std::int64_t>(*next);
+    state.is_noticed = (*flags & noticed_flag) != 0;
     while (!bytes.empty()) {
         state.outstanding.add(static_cast<std::uint32_t>(*take(bytes, 4)));
     }

@@ -1,7 +1,8 @@
-// A durable message that still has recipients to deliver to.
+// A durable message that still has recipients to deliver to, as it is in memory: new, or in work.
 //
 // Owner   Outbound of one shard.
-// Bounds  Its body is in memory only while the shard's hot budget allows.
+// Bounds  As many as arrive and are in work; their bodies while the shard's hot budget allows. What
+//         waits is a cold_message.
 
 #pragma once
 
@@ -9,8 +10,8 @@
 #include "ebbgate/message/envelope.h"
 #include "ebbgate/spool/location.h"
 
-#include "stage/schedule/attempt_notes.h"
 #include "stage/schedule/recipient_set.h"
+#include "stage/schedule/slots.h"
 
 #include <cstdint>
 #include <optional>
@@ -24,14 +25,12 @@ struct queued_message {
     spool::location where;
     chunks body; // When `hot`.
     bool hot = false;
+    bool is_damaged = false; // What is stored of the body is: it can only bounce.
     std::uint64_t body_bytes = 0;
     schedule::recipient_set outstanding;
     std::uint32_t items = 0; // Delivery items that the scheduler or a connection holds.
-    std::string state;       // The latest that the spool was told; empty: none.
-    // For `why`: since the start, and what the spool remembered then.
-    schedule::attempt_notes tried;
-    std::uint32_t recovered_attempts = 0;
-    std::int64_t recovered_next_unix_ms = 0;
+    std::uint32_t first_slot = schedule::no_slot; // Of one of them.
+    std::uint32_t users = 0;                      // Who works on it: it stays in memory.
 
     [[nodiscard]] std::uint64_t bytes() const noexcept { return prefix.size() + body_bytes; }
 };
@@ -40,6 +39,7 @@ struct queued_message {
 struct delivery_state {
     std::uint32_t attempts = 0;
     std::int64_t next_unix_ms = 0;
+    bool is_noticed = false; // The sender was told that it is late.
     schedule::recipient_set outstanding;
 };
 

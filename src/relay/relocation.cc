@@ -60,9 +60,8 @@ task::flow<> relocation::pass(std::uint64_t segment_id) {
         while (moving_ >= moves_max) {
             co_await one_ended_;
         }
-        const queued_message* message = outbound_.find(id);
-        if (message != nullptr && message->where.segment_id == segment_id &&
-            !context_.flows.stopping()) {
+        const spool::location* where = outbound_.messages().where(id);
+        if (where != nullptr && where->segment_id == segment_id && !context_.flows.stopping()) {
             ++moving_;
             context_.flows.start(move(id));
         }
@@ -79,7 +78,7 @@ task::flow<> relocation::pass(std::uint64_t segment_id) {
 
 // The copy is made from the disk: the message may end, and its memory with it, at any wait here.
 task::flow<> relocation::move(std::uint64_t message_id) {
-    const spool::location old = outbound_.find(message_id)->where;
+    const spool::location old = *outbound_.messages().where(message_id);
     read_wait read{task::signal(context_.reactor.ready())};
     spool::message_reader reader(context_.device, context_.writer.files(), on_read, &read);
     reader.start(message_id, old);
@@ -90,9 +89,9 @@ task::flow<> relocation::move(std::uint64_t message_id) {
         co_await read.done;
         good = read.status == spool::read_status::ready;
     }
-    const queued_message* message = outbound_.find(message_id);
-    if (good && message != nullptr) {
-        const std::string state = message->state;
+    const bool is_live = outbound_.messages().contains(message_id);
+    if (good && is_live) {
+        const std::string state = outbound_.state_of(message_id);
         task::signal settled(context_.reactor.ready());
         append_wait request;
         request.message_id = message_id;
@@ -111,8 +110,8 @@ task::flow<> relocation::move(std::uint64_t message_id) {
         co_await settled;
         if (request.status == spool::append_status::durable) {
             ++moved_;
-            if (queued_message* still = outbound_.find(message_id); still != nullptr) {
-                still->where = request.where;
+            if (outbound_.messages().contains(message_id)) {
+                outbound_.messages().moved(message_id, request.where);
                 context_.writer.mark_moved(old);
             } else {
                 // It ended meanwhile: the old copy was marked then, this is the other one.

@@ -17,10 +17,11 @@ constexpr std::uint64_t tick_ms = 200;
 constexpr std::uint64_t drain_ms_max = 20'000;
 constexpr std::uint64_t cut_ms_max = 1'000;     // For what is left to be written after it.
 constexpr std::uint64_t pause_note_ms = 60'000; // So often at most: a flapping limit is one fact.
-// Descriptors that clients cannot take: an eighth, for next hops, the spool, logs, the operator.
+// Descriptors that clients cannot take: a quarter, for next hops, the spool, logs, the operator.
 constexpr std::uint64_t reserve_descriptors_min = 64;
-constexpr std::uint64_t reserve_descriptors_max = 4096;
-constexpr std::uint64_t reserve_part = 8;
+constexpr std::uint64_t reserve_descriptors_max = 16'384;
+constexpr std::uint64_t reserve_part = 4;
+constexpr std::uint64_t own_descriptors = 48; // Of these, what no next hop can take.
 
 std::int64_t monotonic_ns() {
     timespec now{};
@@ -40,17 +41,29 @@ ring::use use_of(config::feature_override wanted) {
     return ring::use::automatic;
 }
 
+std::uint64_t reserve_of(std::uint64_t all) {
+    return std::clamp(all / reserve_part, reserve_descriptors_min, reserve_descriptors_max);
+}
+
 // How many clients all shards take, by configuration and by RLIMIT_NOFILE.
 std::uint64_t connections_max_of(const config::connection_limits& limits) {
     rlimit files{};
     std::uint64_t possible = limits.max_connections;
     if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur != RLIM_INFINITY) {
         const std::uint64_t all = files.rlim_cur;
-        const std::uint64_t reserve =
-            std::clamp(all / reserve_part, reserve_descriptors_min, reserve_descriptors_max);
+        const std::uint64_t reserve = reserve_of(all);
         possible = std::min(possible, all > reserve ? all - reserve : 1);
     }
     return possible;
+}
+
+// How many connections to next hops all shards may have.
+std::uint32_t next_hop_connections_max() {
+    rlimit files{};
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == RLIM_INFINITY) {
+        return reserve_descriptors_max;
+    }
+    return static_cast<std::uint32_t>(reserve_of(files.rlim_cur) - own_descriptors);
 }
 
 } // namespace
@@ -119,7 +132,6 @@ result<void> shard::set_up(spool::recovered_shard&& recovered, std::vector<std::
                                       *flows_,
                                       *signing_,
                                       shared_.workers,
-                                      shared_.name_workers,
                                       shared_.file_workers,
                                       shared_.files,
                                       shared_.credentials,
@@ -127,11 +139,16 @@ result<void> shard::set_up(spool::recovered_shard&& recovered, std::vector<std::
                                       shared_.guard,
                                       shared_.limiter,
                                       shared_.limit_clock,
+                                      shared_.sites,
+                                      shared_.names,
                                       server,
                                       shared_.policy,
                                       shared_.keys,
                                       nullptr,
                                       nullptr,
+                                      index_,
+                                      shared_.shard_count,
+                                      next_hop_connections_max(),
                                       server.limits.memory_bytes / 2 / shared_.shard_count,
                                       server.limits.memory_bytes / shared_.shard_count,
                                       {}});
@@ -151,6 +168,9 @@ result<void> shard::set_up(spool::recovered_shard&& recovered, std::vector<std::
     }
     context_->server_tls = *identities;
     outbound_ = std::make_unique<relay::outbound>(*context_);
+    shared_.sites.set_listener(index_, [this](std::string site) {
+        post([this, site = std::move(site)] { outbound_->room_at(site); });
+    });
     relocation_ = std::make_unique<relay::relocation>(*context_, *outbound_);
     for (const spool::recovered_message& message : recovered.live) {
         outbound_->add_recovered(message);

@@ -36,7 +36,6 @@ struct shared_parts {
     spool::posix_directory& spool_folder;
     stage_spool::durable_by durable_by = stage_spool::durable_by::linked_sync;
     shard::worker_pool& workers;
-    shard::worker_pool& name_workers;
     shard::worker_pool& file_workers;
     blob::blob_store& files;
     shard::worker_pool& segment_worker; // One thread: segments are made in the order asked for.
@@ -45,6 +44,8 @@ struct shared_parts {
     relay::guard& guard;
     limits::limiter& limiter;
     const limits::clock& limit_clock;
+    site_limits& sites;
+    dns::asker& names;
     outcome::log_file& events;
     outcome::log_file& text;
     std::uint32_t shard_count = 1;

@@ -57,6 +57,7 @@ TABLE = [
     (("delivery", "retry", "factor"), [1, 1.5, 100], [0.5, 101, "2"]),
     (("delivery", "retry", "max_age"), ["2 days", "1 month"], [5, "5 weeks"]),
     (("delivery", "retry", "delay_notice"), ["4h", "0s"], ["never", 4]),
+    (("delivery", "mx_port"), [25, 65535], [0, 65536, "25"]),
     (("delivery", "max_connections"), [1, 1000000], [0, 1000001, "10"]),
     (("delivery", "max_message_rate"), ["100/min", "unlimited"], ["100", 100, "0/min"]),
     (("delivery", "max_connection_rate"), ["1/s"], ["fast"]),

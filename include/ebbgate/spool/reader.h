@@ -19,10 +19,14 @@
 
 namespace ebbgate::spool {
 
+// What start() looks at: `envelope` leaves a body file alone; then only meta() is there, and for an
+// inline body block() too.
+enum class read_scope : std::uint8_t { message, envelope };
+
 enum class read_status : std::uint8_t {
     ready,   // meta() after start(), block() after next().
     failed,  // The device refused twice.
-    damaged, // What is stored is not what was written.
+    damaged, // What is stored is not what was written. meta() is empty, or the part that is good.
 };
 
 class message_reader {
@@ -36,7 +40,11 @@ public:
     message_reader& operator=(const message_reader&) = delete;
 
     // Verifies the whole message, then one event. Pins its files until finish() or the destructor.
-    void start(std::uint64_t message_id, const location& where);
+    void start(std::uint64_t message_id,
+               const location& where,
+               read_scope scope = read_scope::message);
+    // Who gets the events from here on. Not while busy().
+    void set_handler(event_handler on_event, void* context) noexcept;
     // True: block() is there now (empty: the end). False: one event follows.
     // The last block of a body file is shown only when the second reading hashed well too.
     [[nodiscard]] bool next();

@@ -153,6 +153,20 @@ std::optional<segment_header> decode_segment_header(const char* in) noexcept {
     return header;
 }
 
+byte_view decode_stored_meta(const char* record,
+                             std::uint64_t message_id,
+                             const location& where,
+                             std::uint64_t key) {
+    const auto header = decode_record_header(record, where.offset, key);
+    if (!header || header->lsn != where.lsn || header->message_id != message_id ||
+        header->body_bytes > where.record_bytes ||
+        record_bytes(header->meta_bytes, header->body_bytes) != where.record_bytes ||
+        !meta_holds(record, *header, key)) {
+        return {};
+    }
+    return {record + record_header_bytes, header->meta_bytes};
+}
+
 std::optional<stored_message> decode_stored_message(const char* record,
                                                     std::uint64_t message_id,
                                                     const location& where,

@@ -140,5 +140,10 @@ struct stored_message {
                                                                   std::uint64_t message_id,
                                                                   const location& where,
                                                                   std::uint64_t key);
+// The meta of a record whose body does not hold; empty when it does not hold either.
+[[nodiscard]] byte_view decode_stored_meta(const char* record,
+                                           std::uint64_t message_id,
+                                           const location& where,
+                                           std::uint64_t key);
 
 } // namespace ebbgate::spool

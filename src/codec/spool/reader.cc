@@ -47,6 +47,7 @@ struct message_reader::reading {
     read_operation operation;
     bool read_again = false;
     bool is_inline_taken = false;
+    read_scope scope = read_scope::message;
 
     reading() = default;
     reading(const reading&) = delete;
@@ -116,11 +117,15 @@ void message_reader::reading::on_record(bool arrived) {
     const char* bytes = record.data() + where.offset % block_bytes;
     const auto stored = decode_stored_message(bytes, message_id, where, key);
     if (!stored || stored->reference.file_number != where.body_file) {
+        message = {};
+        if (read_again) {
+            message.meta = decode_stored_meta(bytes, message_id, where, key);
+        }
         retry_or(read_status::damaged);
         return;
     }
     message = *stored;
-    if (where.body_file == no_body_file) {
+    if (where.body_file == no_body_file || scope == read_scope::envelope) {
         now = step::streaming;
         tell(read_status::ready);
         return;
@@ -208,14 +213,21 @@ message_reader::~message_reader() {
     finish();
 }
 
-void message_reader::start(std::uint64_t message_id, const location& where) {
+void message_reader::start(std::uint64_t message_id, const location& where, read_scope scope) {
     EBBGATE_ASSERT(reading_->now == reading::step::closed);
     reading_->message_id = message_id;
     reading_->where = where;
+    reading_->scope = scope;
     reading_->read_again = false;
     reading_->is_inline_taken = false;
     reading_->files->pin(where);
     reading_->read_record();
+}
+
+void message_reader::set_handler(event_handler on_event, void* context) noexcept {
+    EBBGATE_ASSERT(!busy());
+    reading_->on_event = on_event;
+    reading_->context = context;
 }
 
 bool message_reader::next() {

@@ -30,8 +30,8 @@ namespace {
 
 constexpr std::size_t credentials_max = 100'000;
 constexpr std::uint64_t credentials_lifetime_ms = 600'000;
-constexpr std::chrono::seconds workers_end_max{2}; // At the end; then the exit does not wait.
-constexpr std::size_t look_ups_max = 1000;         // One a destination at a time.
+constexpr std::chrono::seconds workers_end_max{2};   // At the end; then the exit does not wait.
+constexpr std::chrono::seconds answers_wait_max{10}; // Of shards that read the spool for it.
 constexpr std::size_t login_checks_max = 1000;
 constexpr std::size_t file_jobs_max = 10'000; // A message has a few under way at most.
 constexpr int management_nice = 10;
@@ -60,6 +60,17 @@ void notify_ready() {
                      bytes);
         close(fd);
     }
+}
+
+result<std::unique_ptr<dns::resolver>> open_resolver(const config::dns_settings& given) {
+    dns::resolver_settings settings;
+    settings.context.servers = given.servers;
+    settings.timeout = given.timeout;
+    if (given.validate) {
+        settings.context.trust_anchor =
+            given.trust_anchor.empty() ? dns::default_trust_anchor() : given.trust_anchor;
+    }
+    return dns::resolver::open(settings);
 }
 
 void raise_file_limit() {
@@ -183,7 +194,11 @@ result<void> daemon::start() {
     add_commands();
     (void)crypto::hash_of_nobody(); // Made once, now: the first unknown login must not be slower.
     workers_ = std::make_unique<shard::worker_pool>(2, login_checks_max);
-    name_workers_ = std::make_unique<shard::worker_pool>(2, look_ups_max);
+    auto resolver = open_resolver(server_.dns);
+    if (!resolver) {
+        return std::unexpected(std::move(resolver.error()));
+    }
+    resolver_ = std::move(*resolver);
     file_workers_ = std::make_unique<shard::worker_pool>(4, file_jobs_max);
     segment_worker_ = std::make_unique<shard::worker_pool>(1, 10'000);
     stage_spool::durable_by durable_by = stage_spool::durable_by::linked_sync;
@@ -203,7 +218,6 @@ result<void> daemon::start() {
                                           *spool_folder_,
                                           durable_by,
                                           *workers_,
-                                          *name_workers_,
                                           *file_workers_,
                                           links_->store(),
                                           *segment_worker_,
@@ -212,6 +226,8 @@ result<void> daemon::start() {
                                           *bans_,
                                           *limiter_,
                                           limit_clock_,
+                                          sites_,
+                                          *resolver_,
                                           *events_,
                                           *text_,
                                           static_cast<std::uint32_t>(recovered.size())});
@@ -370,6 +386,24 @@ void daemon::on_each_shard(const std::function<void(relay::shard&)>& work) {
     }
 }
 
+bool daemon::ask_each_shard(
+    const std::function<void(relay::shard&, std::function<void()> done)>& work) {
+    std::vector<std::future<void>> waiting;
+    std::mutex lock;
+    on_each_shard([&](relay::shard& shard) {
+        auto done = std::make_shared<std::promise<void>>();
+        {
+            const std::lock_guard hold(lock);
+            waiting.push_back(done->get_future());
+        }
+        work(shard, [done] { done->set_value(); });
+    });
+    const auto until = std::chrono::steady_clock::now() + answers_wait_max;
+    return std::all_of(waiting.begin(), waiting.end(), [until](std::future<void>& one) {
+        return one.wait_until(until) == std::future_status::ready;
+    });
+}
+
 void daemon::run() {
     // This thread alone: a reload of a million senders must not take a shard's turn. Its answers
     // still come on a busy machine, for the share of a nice thread is small and not nothing.
@@ -425,23 +459,24 @@ void daemon::stop() {
         thread.join();
     }
     bans_->stop(); // While the shards that it answers to are there, and the log that it writes.
-    // While the shards that they answer to are there: a worker may be amid a password or a name.
+    resolver_->stop();
+    // While the shards that they answer to are there: a worker may be amid a password.
     const auto until = std::chrono::steady_clock::now() + workers_end_max;
     bool all_ended = true;
-    for (auto* pool : {&workers_, &name_workers_, &file_workers_, &segment_worker_}) {
+    for (auto* pool : {&workers_, &file_workers_, &segment_worker_}) {
         const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
             until - std::chrono::steady_clock::now());
         all_ended = (*pool)->stop(std::max(left, std::chrono::milliseconds(0))) && all_ended;
     }
     if (!all_ended) {
-        // A name look-up hangs in the resolver. Everything else is over: what is durable is on the
+        // A worker hangs. Everything else is over: what is durable is on the
         // disk, the logs are written here, and the hanging thread must not meet a destructor.
         events_.reset();
         text_.reset();
         ban_log_.reset();
         admin_.reset();
         (void)counters_->flush();
-        note("stopped, without waiting for a look-up");
+        note("stopped, without waiting for a worker");
         std::fflush(nullptr);
         std::_Exit(0);
     }

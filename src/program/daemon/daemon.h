@@ -17,6 +17,7 @@
 #include "program/daemon/http_thread.h"
 #include "program/daemon/link_upkeep.h"
 #include "relay/shard.h"
+#include "runtime/resolve/resolver.h"
 #include "service/admin/admin_socket.h"
 #include "service/admin/command.h"
 #include "service/admin/status_report.h"
@@ -71,6 +72,10 @@ private:
     static void note(const std::string& text);
     // Runs `work` on each shard's thread and waits for all.
     void on_each_shard(const std::function<void(relay::shard&)>& work);
+    // The same for work that ends later, when it calls `done`; false: not all has within its time.
+    // What `work` refers to must then still be there.
+    [[nodiscard]] bool
+    ask_each_shard(const std::function<void(relay::shard&, std::function<void()> done)>& work);
     void stop();
 
     // daemon_reload.cc
@@ -137,7 +142,8 @@ private:
     relay::connection_counts connections_;
     std::unique_ptr<link_upkeep> links_; // Outlives who stores and serves files.
     std::unique_ptr<shard::worker_pool> workers_;
-    std::unique_ptr<shard::worker_pool> name_workers_;
+    std::unique_ptr<dns::resolver> resolver_;
+    relay::site_limits sites_;
     std::unique_ptr<shard::worker_pool> file_workers_;
     std::unique_ptr<shard::worker_pool> segment_worker_;
     std::unique_ptr<relay::shared_parts> shared_;

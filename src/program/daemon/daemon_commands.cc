@@ -136,9 +136,15 @@ std::string daemon::release(std::string_view id_text) {
     if (!id_text.empty() && !id) {
         return answer(false, "released", 0);
     }
-    std::atomic<std::uint64_t> count = 0;
-    on_each_shard([&](relay::shard& shard) { count += shard.queue().release(id); });
-    return answer(true, "released", count);
+    const auto count = std::make_shared<std::atomic<std::uint64_t>>(0);
+    // What is not through in time goes on; the count is then of those that are.
+    (void)ask_each_shard([&](relay::shard& shard, std::function<void()> done) {
+        shard.queue().release(id, [count, done = std::move(done)](std::size_t released) {
+            *count += released;
+            done();
+        });
+    });
+    return answer(true, "released", *count);
 }
 
 void daemon::add_commands() {

@@ -169,14 +169,15 @@ void write_recipient(json::writer& out,
     }
     out.begin_object().member("recipient", address);
     out.member("why", reason_of(standing, route));
-    if (standing.attempts) {
-        out.key("attempts").number(*standing.attempts);
-    }
+    out.key("attempts").number(standing.attempts);
     if (standing.next_unix_ms != 0) {
         out.key("next_try").number(standing.next_unix_ms / 1000);
     }
     if (!standing.last_reply.empty()) {
         out.member("last_reply", standing.last_reply);
+    }
+    if (!standing.lane.empty()) {
+        out.member("lane", standing.lane);
     }
     if (!standing.destination_fault.empty()) {
         out.member("destination_fault", standing.destination_fault);
@@ -307,14 +308,28 @@ std::string daemon::why_message(std::uint64_t id) {
         std::vector<relay::recipient_standing> standing;
     };
 
-    std::optional<found_message> found;
-    std::mutex lock;
-    on_each_shard([&](relay::shard& shard) {
-        if (const relay::queued_message* one = shard.queue().find(id)) {
-            const std::lock_guard hold(lock);
-            found.emplace(one->envelope, shard.queue().standing_of(*one, recipients_shown_max));
-        }
+    struct search {
+        std::mutex lock;
+        std::optional<found_message> found;
+    };
+
+    const auto searched = std::make_shared<search>();
+    const bool is_done = ask_each_shard([&](relay::shard& shard, std::function<void()> done) {
+        shard.queue().messages().with(
+            id, [searched, &shard, done = std::move(done)](const relay::queued_message* one, auto) {
+                if (one != nullptr) {
+                    const std::lock_guard hold(searched->lock);
+                    searched->found.emplace(one->envelope,
+                                            shard.queue().standing_of(*one, recipients_shown_max));
+                }
+                done();
+            });
     });
+    const std::lock_guard hold(searched->lock);
+    const std::optional<found_message>& found = searched->found;
+    if (!found && !is_done) {
+        return admin::refusal(admin::refusal_reason::failed, "the spool does not answer in time");
+    }
     if (!found) {
         return admin::refusal(admin::refusal_reason::not_found,
                               "no message with this id waits here; events.jsonl tells of those "

@@ -53,6 +53,7 @@ public:
         net::connector::start(
             load_.reactor_,
             load_.options_.target,
+            {},
             connect_timeout_ms,
             [](void* self, int fd) noexcept { static_cast<session*>(self)->on_connected(fd); },
             this);

@@ -170,10 +170,23 @@ struct connect_attempt : ring::operation, task::timer {
     }
 };
 
+// 0 or errno. The port is chosen with the connection, so that one address has as many connections
+// as there are peers times ports.
+int bind_source(int fd, const std::string& address) {
+    sockaddr_storage from{};
+    socklen_t bytes = 0;
+    if (!parse({address, 0}, from, bytes)) {
+        return EINVAL;
+    }
+    set_option(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
+    return bind(fd, reinterpret_cast<const sockaddr*>(&from), bytes) == 0 ? 0 : errno;
+}
+
 } // namespace
 
 void connector::start(task::reactor& reactor,
                       const bind_address& to,
+                      const std::string& from,
                       std::uint64_t timeout_ms,
                       handler on_connected,
                       void* context) {
@@ -186,6 +199,13 @@ void connector::start(task::reactor& reactor,
     if (parse(to, attempt->to, bytes)) {
         attempt->fd = socket(attempt->to.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
         error = errno;
+    }
+    if (attempt->fd >= 0 && !from.empty()) {
+        error = bind_source(attempt->fd, from);
+        if (error != 0) {
+            close(attempt->fd);
+            attempt->fd = -1;
+        }
     }
     if (attempt->fd < 0) {
         reactor.post([attempt, error] { attempt->finish(-error); });
@@ -211,6 +231,23 @@ void connector::start(task::reactor& reactor,
     reactor.timers().set(*attempt, reactor.now_ms() + timeout_ms);
     reactor.io().connect(
         *attempt, attempt->fd, reinterpret_cast<const sockaddr*>(&attempt->to), bytes);
+}
+
+result<void> can_bind(const std::string& address) {
+    sockaddr_storage from{};
+    socklen_t bytes = 0;
+    if (!parse({address, 0}, from, bytes)) {
+        return fail(failure_kind::bad_input, "not an IP address");
+    }
+    const int fd = socket(from.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const int error = fd < 0 ? errno : bind_source(fd, address);
+    if (fd >= 0) {
+        close(fd);
+    }
+    if (error != 0) {
+        return fail(failure_kind::unavailable, std::strerror(error));
+    }
+    return {};
 }
 
 } // namespace ebbgate::net

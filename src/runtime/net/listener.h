@@ -97,12 +97,17 @@ class connector {
 public:
     using handler = void (*)(void* context, int fd_or_error) noexcept;
 
-    // Fails at once only when no socket can be made. Frees itself after the handler.
+    // `from`: the address to bind before; empty: the kernel's choice. Frees itself after the
+    // handler.
     static void start(task::reactor& reactor,
                       const bind_address& to,
+                      const std::string& from,
                       std::uint64_t timeout_ms,
                       handler on_connected,
                       void* context);
 };
+
+// Whether a connection may leave from this address of the machine; else the reason.
+[[nodiscard]] result<void> can_bind(const std::string& address);
 
 } // namespace ebbgate::net

@@ -35,6 +35,7 @@ void client::start() {
     net::connector::start(
         reactor_,
         destination_.address,
+        destination_.source,
         settings_.connect_timeout_ms,
         [](void* self, int fd) noexcept { static_cast<client*>(self)->on_connected(fd); },
         this);

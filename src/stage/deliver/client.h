@@ -40,7 +40,8 @@ enum class tls_use : std::uint8_t { off, opportunistic, required };
 
 struct destination {
     net::bind_address address;
-    std::string host; // As configured: for SNI and the log.
+    std::string source; // The address to connect from; empty: the kernel chooses.
+    std::string host;   // As configured: for SNI and the log.
     tls_use tls = tls_use::opportunistic;
 };
 

@@ -68,6 +68,10 @@ void client::take_job() {
     }
     job_ = {};
     if (!owner_.next_job(*this, job_)) {
+        if (stopping_) {
+            quit(); // The owner wants no more of it.
+            return;
+        }
         step_ = step::idle;
         arm(settings_.idle_timeout_ms);
         return;

@@ -89,6 +89,9 @@ void snapshot_builder::parse_delivery(const value& at) {
     reader_.set(at, "connections_per_destination", delivery.connections_per_destination, 1, 10'000);
     reader_.set(at, "messages_per_connection", delivery.messages_per_connection, 1, 1'000'000);
     reader_.set_duration(at, "idle_timeout", delivery.idle_timeout, seconds(0), seconds(3600));
+    std::uint32_t mx_port = delivery.mx_port;
+    reader_.set(at, "mx_port", mx_port, 1, 65'535);
+    delivery.mx_port = static_cast<std::uint16_t>(mx_port);
     reader_.set(at, "max_connections", delivery.connections_max, 1, 1'000'000);
     parse_egress_rate(at, "max_message_rate", delivery.message_rate);
     parse_egress_rate(at, "max_connection_rate", delivery.connection_rate);

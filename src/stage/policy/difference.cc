@@ -138,6 +138,7 @@ void comparison::compare_settings() {
            now.messages_per_connection);
     change("delivery/idle_timeout", old.idle_timeout, now.idle_timeout);
     change("delivery/retry/delay_notice", old.retry.delay_notice, now.retry.delay_notice);
+    change("delivery/mx_port", old.mx_port, now.mx_port);
     change("delivery/max_connections", old.connections_max, now.connections_max);
     change("delivery/max_message_rate", old.message_rate, now.message_rate);
     change("delivery/max_connection_rate", old.connection_rate, now.connection_rate);

@@ -23,6 +23,7 @@ inline constexpr known_key delivery[] = {
     {"connections_per_destination"},
     {"messages_per_connection"},
     {"idle_timeout"},
+    {"mx_port"},
     {"max_connections"},
     {"max_message_rate"},
     {"max_connection_rate"},

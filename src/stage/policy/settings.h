@@ -112,6 +112,7 @@ struct delivery_settings {
     std::uint32_t connections_per_destination = 20;
     std::uint32_t messages_per_connection = 1000;
     std::chrono::seconds idle_timeout{30};
+    std::uint16_t mx_port = 25;
     std::uint32_t connections_max = 10'000; // Of all shards, to all destinations.
     config::rate message_rate = config::unlimited_rate;
     config::rate connection_rate = config::unlimited_rate;

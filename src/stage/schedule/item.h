@@ -22,6 +22,7 @@ struct settings {
     std::int64_t suspend_max_ms = 30 * 60'000;
     // So many urgent items in a row at most, while others wait: these must not starve.
     std::uint32_t urgent_run_max = 8;
+    std::int64_t notice_age_ms = 0; // A due item this old is late; 0: none is.
     // Lanes without items and connections that are remembered, with their counters.
     std::size_t lanes_idle_max = 10'000;
 };
@@ -34,9 +35,11 @@ struct delivery_item {
     std::int64_t not_before_ms = 0; // For add(): not due earlier than this.
     std::uint32_t tenant = 0;       // Below tenants_max: whose turn it takes in its lane.
     bool is_urgent = false;         // Goes before what is not.
+    bool is_noticed = false;        // next_late() has told of it.
     std::uint16_t attempts = 0;     // That were made before this one.
     lane_id lane = no_lane;         // Filled in by the scheduler, as the next one.
     std::uint32_t slot = 0;
+    std::uint32_t sibling = 0xffff'ffff; // With release(): see done().
 };
 
 inline constexpr std::uint32_t tenants_max = 0x8000'0000;
@@ -106,6 +109,7 @@ struct waiting_item {
     bool is_urgent = false;
     bool is_deferred = false; // Else it is due, or in flight.
     bool is_in_flight = false;
+    bool is_held = false;
     std::int64_t due_ms = 0; // When deferred.
     std::int64_t arrived_ms = 0;
 };

@@ -126,6 +126,9 @@ void scheduler::block(lane_id id) {
 }
 
 void scheduler::unblock(lane_id id) {
+    if (id >= lanes_.size() || !lanes_[id].used) {
+        return; // It was forgotten meanwhile.
+    }
     lane_of(id).is_blocked = false;
     review(id);
 }
@@ -218,6 +221,7 @@ waiting_item scheduler::look_at(std::uint32_t number, std::int64_t now_ms) const
     item.attempts = seen.attempts;
     item.is_deferred = seen.state == slot_state::deferred;
     item.is_in_flight = seen.state == slot_state::in_flight;
+    item.is_held = seen.state == slot_state::held;
     item.due_ms = item.is_deferred ? ms_of(times_.time_at(seen.place), now_ms) : 0;
     item.arrived_ms = std::int64_t{seen.arrived_s} * 1000;
     return item;

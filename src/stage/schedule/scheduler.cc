@@ -44,6 +44,7 @@ std::uint32_t scheduler::make_slot(const delivery_item& item, std::uint32_t sibl
     made.arrived_s = arrived_seconds(item.arrived_ms);
     made.owner = owner_of(item.tenant, item.is_urgent);
     made.attempts = item.attempts;
+    made.is_noticed = item.is_noticed;
     made.sibling = number;
     if (sibling != no_slot) {
         EBBGATE_ASSERT(slots_[sibling].message_id == item.message_id);
@@ -104,6 +105,9 @@ std::optional<delivery_item> scheduler::release(std::uint64_t message_id) {
     delivery_item item = item_of(number);
     slots_.unlink<&slot::waiting>(held_, number);
     --total_.held;
+    if (const std::uint32_t sibling = slots_[number].sibling; sibling != number) {
+        item.sibling = sibling;
+    }
     free_slot(number);
     return item;
 }
@@ -167,26 +171,35 @@ std::optional<delivery_item> scheduler::next_expired(std::int64_t now_ms) {
     }
     const std::uint32_t number = expired_.first;
     slots_.unlink<&slot::waiting>(expired_, number);
-    delivery_item item = item_of(number);
-    const lane_id id = item.lane;
-    forget(number);
-    review(id);
-    return item;
+    return put_in_flight(number);
 }
 
-void scheduler::done(const delivery_item& item) {
+std::optional<delivery_item> scheduler::next_late(std::int64_t now_ms) {
+    advance(now_ms);
+    while (!late_.empty()) {
+        const auto [number, message_id] = late_.back();
+        late_.pop_back();
+        if (slots_[number].state != slot_state::free && slots_[number].message_id == message_id) {
+            return item_of(number);
+        }
+    }
+    return std::nullopt;
+}
+
+std::uint32_t scheduler::done(const delivery_item& item) {
     ++lane_of(item.lane).counters.done_total;
     ++total_.done_total;
-    drop(item);
+    return drop(item);
 }
 
-void scheduler::drop(const delivery_item& item) {
+std::uint32_t scheduler::drop(const delivery_item& item) {
     const std::uint32_t number = checked_slot(item);
     lane_record& from = lane_of(item.lane);
     --from.counters.in_flight;
     --total_.in_flight;
-    forget(number);
+    const std::uint32_t sibling = forget(number);
     review(item.lane);
+    return sibling;
 }
 
 defer_result
@@ -198,7 +211,6 @@ scheduler::defer(const delivery_item& item, std::int64_t now_ms, std::int64_t no
     if (now_ms >= expiry) {
         ++from.counters.expired_total;
         ++total_.expired_total;
-        drop(item);
         return {.expired = true};
     }
     if (deferred.attempts < std::numeric_limits<std::uint16_t>::max()) {
@@ -241,7 +253,7 @@ void scheduler::put_back(const delivery_item& item, std::int64_t now_ms) {
 }
 
 std::optional<std::int64_t> scheduler::next_wakeup_ms(std::int64_t now_ms) const {
-    if (turn_.first != no_lane || expired_.first != no_slot) {
+    if (turn_.first != no_lane || expired_.first != no_slot || !late_.empty()) {
         return now_ms;
     }
     std::optional<std::int64_t> wakeup;
@@ -295,6 +307,7 @@ delivery_item scheduler::item_of(std::uint32_t number) const {
     item.arrived_ms = std::int64_t{from.arrived_s} * 1000;
     item.tenant = tenant_of_owner(from.owner);
     item.is_urgent = is_urgent_owner(from.owner);
+    item.is_noticed = from.is_noticed;
     item.attempts = from.attempts;
     item.lane = from.lane;
     item.slot = number;
@@ -348,8 +361,7 @@ void scheduler::make_ready(std::uint32_t number, bool first, std::int64_t now_ms
     } else {
         ready_.add_last(into.ready, number);
     }
-    const std::int64_t end_ms = std::max(expiry_ms(item), now_ms + last_chance_ms);
-    times_.push(tick_of(end_ms, now_ms), number);
+    times_.push(tick_of(next_stage_ms(item, now_ms), now_ms), number);
     ++into.counters.ready;
     ++total_.ready;
 }
@@ -390,9 +402,11 @@ void scheduler::expire(std::uint32_t number) {
     ++total_.expired_total;
 }
 
-void scheduler::forget(std::uint32_t number) {
+std::uint32_t scheduler::forget(std::uint32_t number) {
+    const std::uint32_t sibling = slots_[number].sibling;
     slots_.unlink<&slot::arrival>(lane_of(slots_[number].lane).by_arrival, number);
     free_slot(number);
+    return sibling == number ? no_slot : sibling;
 }
 
 void scheduler::advance(std::int64_t now_ms) {
@@ -406,11 +420,28 @@ void scheduler::advance(std::int64_t now_ms) {
         if (slots_[number].state == slot_state::deferred) {
             unlink_waiting(number);
             make_ready(number, false, now_ms);
+        } else if (slot& ready = slots_[number]; is_notice_due(ready, now_ms)) {
+            ready.is_noticed = true;
+            late_.emplace_back(number, ready.message_id);
+            times_.change(ready.place, tick_of(next_stage_ms(ready, now_ms), now_ms));
         } else {
             expire(number);
         }
         review(id);
     }
+}
+
+// When a due item is late, or has no chance left.
+std::int64_t scheduler::next_stage_ms(const slot& item, std::int64_t now_ms) const noexcept {
+    const std::int64_t end_ms = std::max(expiry_ms(item), now_ms + last_chance_ms);
+    const bool none = item.is_noticed || settings_.notice_age_ms == 0;
+    return none ? end_ms
+                : std::min(end_ms, std::int64_t{item.arrived_s} * 1000 + settings_.notice_age_ms);
+}
+
+bool scheduler::is_notice_due(const slot& item, std::int64_t now_ms) const noexcept {
+    return !item.is_noticed && settings_.notice_age_ms != 0 && now_ms < expiry_ms(item) &&
+           now_ms >= std::int64_t{item.arrived_s} * 1000 + settings_.notice_age_ms;
 }
 
 std::int64_t scheduler::expiry_ms(const slot& item) const noexcept {

@@ -83,12 +83,17 @@ public:
     [[nodiscard]] std::optional<delivery_item> take_next(connection_permit& permit,
                                                          std::int64_t now_ms);
 
-    // An item whose max_age ended before an attempt could be made: bounce it. It is out already.
+    // An item whose max_age ended before an attempt could be made, in hand: bounce it, drop() it.
     [[nodiscard]] std::optional<delivery_item> next_expired(std::int64_t now_ms);
 
-    // Settle a taken item. Nothing of it is left to deliver:
-    void done(const delivery_item& item);
-    // item.recipients are tried again, at back-off time or at not_before_ms if that is later:
+    // An item that is late and has just become so, once: it still waits, or is in flight by now.
+    [[nodiscard]] std::optional<delivery_item> next_late(std::int64_t now_ms);
+
+    // Settle a taken item. Nothing of it is left to deliver; returns another item of the message,
+    // or no_slot:
+    std::uint32_t done(const delivery_item& item);
+    // item.recipients are tried again, at back-off time or at not_before_ms if that is later; an
+    // item that has expired stays in hand, for drop():
     defer_result
     defer(const delivery_item& item, std::int64_t now_ms, std::int64_t not_before_ms = 0);
     // It was never tried (the connection failed first); it is first in line, attempts unchanged:
@@ -96,7 +101,7 @@ public:
     // It was not tried and shall not be before then; attempts unchanged:
     void put_off(const delivery_item& item, std::int64_t until_ms, std::int64_t now_ms);
     // Its message is gone (an operator removed it); not counted as done:
-    void drop(const delivery_item& item);
+    std::uint32_t drop(const delivery_item& item);
 
     // A waiting item, due or deferred, in hand as if take_next() had given it; nothing: it is in
     // flight, held or gone. Settle it as those.
@@ -208,8 +213,10 @@ private:
     void make_deferred(std::uint32_t number, std::int64_t due_ms, std::int64_t now_ms);
     void unlink_waiting(std::uint32_t number);
     void expire(std::uint32_t number);
-    void forget(std::uint32_t number);
+    std::uint32_t forget(std::uint32_t number);
     void advance(std::int64_t now_ms);
+    [[nodiscard]] bool is_notice_due(const slot& item, std::int64_t now_ms) const noexcept;
+    [[nodiscard]] std::int64_t next_stage_ms(const slot& item, std::int64_t now_ms) const noexcept;
     [[nodiscard]] std::int64_t expiry_ms(const slot& item) const noexcept;
 
     // Of lanes.cc: lanes.
@@ -241,6 +248,7 @@ private:
     indexed_heap<lane_places> wakes_; // Lanes that wait for a time.
     slot_list expired_;
     slot_list held_;
+    std::vector<std::pair<std::uint32_t, std::uint64_t>> late_; // Slot and message.
     std::unordered_map<std::uint64_t, std::uint32_t> held_by_message_;
     std::unordered_map<std::uint32_t, std::vector<std::uint32_t>> more_recipients_; // By slot.
     counters total_;

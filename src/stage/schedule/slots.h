@@ -51,7 +51,8 @@ struct slot {
     std::uint32_t sibling = no_slot; // The next of the same message, in a ring.
     std::uint16_t attempts = 0;
     slot_state state = slot_state::free;
-    bool more_recipients = false; // Indices of 64 and above are in a table aside.
+    bool more_recipients : 1 = false; // Indices of 64 and above are in a table aside.
+    bool is_noticed : 1 = false;      // Its sender was told that it is late.
 };
 
 static_assert(sizeof(slot) == 56);

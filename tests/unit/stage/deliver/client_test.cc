@@ -185,7 +185,7 @@ protected:
                              *flusher_,
                              settings_,
                              nullptr,
-                             {{"127.0.0.1", port}, "far.test", tls_use::off},
+                             {{"127.0.0.1", port}, "", "far.test", tls_use::off},
                              *this);
         client_->start();
         for (int turns = 0; client_ != nullptr && turns < 2000; ++turns) {

@@ -207,6 +207,7 @@ private:
         const bool old = now_ms_ >= known.arrived_ms + 3'600'000;
         ASSERT_EQ(deferred.expired, old);
         if (deferred.expired) {
+            scheduler_.drop(taken);
             items_.erase(taken.message_id);
             return;
         }
@@ -243,6 +244,7 @@ private:
             ASSERT_EQ(known.state, slot_state::deferred);
             ASSERT_GE(now_ms_, known.arrived_ms + 3'600'000);
             ASSERT_EQ(known.recipients, expired->recipients);
+            scheduler_.drop(*expired);
             items_.erase(expired->message_id);
         }
     }
@@ -298,7 +300,8 @@ private:
             const auto wakeup = scheduler_.next_wakeup_ms(now_ms_);
             ASSERT_TRUE(wakeup.has_value());
             now_ms_ = *wakeup;
-            while (scheduler_.next_expired(now_ms_)) {
+            while (const auto expired = scheduler_.next_expired(now_ms_)) {
+                scheduler_.drop(*expired);
             }
             while (const auto work = scheduler_.next_due(now_ms_)) {
                 connection_permit permit{work->lane};

@@ -138,6 +138,7 @@ TEST_F(Schedule, AnItemIsTriedOnceMoreWhenItsAgeEndsAndThenExpires) {
         const defer_result deferred = scheduler_.defer(*taken, now);
         scheduler_.close(permit);
         if (deferred.expired) {
+            scheduler_.drop(*taken);
             EXPECT_GE(now, start + 5 * day);
             EXPECT_LT(now, start + 5 * day + second);
             EXPECT_GT(attempts, 30);
@@ -156,11 +157,31 @@ TEST_F(Schedule, AnItemWithoutAnyChanceExpiresWhileItWaits) {
     const auto expired = scheduler_.next_expired(start + 5 * day + second);
     ASSERT_TRUE(expired.has_value());
     EXPECT_EQ(expired->message_id, 1U);
+    scheduler_.drop(*expired);
     EXPECT_FALSE(scheduler_.next_expired(start + 5 * day + second).has_value());
     EXPECT_FALSE(scheduler_.next_due(start + 99 * day).has_value());
     scheduler_.add(item(2, start + 99 * day), "dead:25", start + 99 * day);
     EXPECT_FALSE(scheduler_.next_due(start + 100 * day - second).has_value());
     EXPECT_TRUE(scheduler_.next_due(start + 100 * day + second).has_value());
+}
+
+TEST_F(Schedule, AnItemThatIsLateIsToldOnceWhereverItWaits) {
+    settings_.notice_age_ms = 4 * hour;
+    scheduler_.configure(settings_);
+    scheduler_.add(item(1), "dead:25", start);
+    scheduler_.suspend(*scheduler_.find_lane("dead:25"), start + 4 * day, start);
+    delivery_item later = item(2);
+    later.not_before_ms = start + 5 * hour;
+    scheduler_.add(later, "b:25", start);
+    EXPECT_FALSE(scheduler_.next_late(start + 4 * hour - second).has_value());
+    EXPECT_EQ(scheduler_.next_late(start + 4 * hour + second)->message_id, 1U);
+    EXPECT_FALSE(scheduler_.next_late(start + 4 * hour + second).has_value());
+    const auto second_one = scheduler_.next_late(start + 5 * hour + second);
+    ASSERT_TRUE(second_one.has_value());
+    EXPECT_EQ(second_one->message_id, 2U);
+    EXPECT_TRUE(second_one->is_noticed);
+    EXPECT_FALSE(scheduler_.next_late(start + day).has_value());
+    EXPECT_TRUE(scheduler_.next_expired(start + 5 * day + second).has_value());
 }
 
 TEST_F(Schedule, ADeadDestinationWaitsAsAWholeAndIsProbedByOneConnection) {
@@ -359,10 +380,11 @@ TEST_F(Schedule, ItemsOfAMessageKnowEachOtherAndCanBeTakenOutOfTheQueue) {
     const auto taken = scheduler_.withdraw(a);
     ASSERT_TRUE(taken.has_value());
     EXPECT_FALSE(scheduler_.withdraw(a).has_value()) << "in hand";
-    scheduler_.drop(*taken);
+    const std::uint32_t left = scheduler_.drop(*taken);
+    EXPECT_TRUE(left == b || left == c);
     EXPECT_EQ(scheduler_.sibling_of(b), c);
     EXPECT_EQ(scheduler_.sibling_of(c), b);
-    (void)scheduler_.release(1);
+    EXPECT_EQ(scheduler_.release(1)->sibling, b);
     EXPECT_EQ(scheduler_.sibling_of(b), b);
     EXPECT_EQ(scheduler_.total().waiting(), 1U);
     EXPECT_EQ(scheduler_.total().done_total, 0U);

@@ -1,0 +1,94 @@
+// Where a lane's mail goes: hosts and addresses from DNS, the limits of its site, what is known of
+// addresses that do not answer.
+//
+// Input   Routes, DNS answers, results of connections.
+// Output  For a lane: what to connect to, in which order, from which source.
+// Owner   Outbound of one shard.
+// Bounds  A record for each lane that there is; bad_addresses_max addresses.
+
+#pragma once
+
+#include "relay/site_limits.h"
+#include "runtime/resolve/mail_route.h"
+#include "stage/policy/settings.h"
+#include "stage/policy/snapshot.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+namespace ebbgate::relay {
+
+struct destination {
+    policy::route route;
+    std::string domain; // Of the recipients, when the route is by MX.
+    std::string pool;   // The tenant whose sources it leaves from; empty: the machine's.
+
+    // One of them, when it has been asked for and was answered.
+    dns::route_pointer hosts;
+    dns::host_pointer host;
+
+    std::string site;                             // Without the source.
+    std::vector<site_limits::site_pointer> sites; // Those that were used, so that they stay.
+    policy::shaping limits;
+    const policy::snapshot* limits_of = nullptr; // Only compared.
+    std::string fault;                           // Why the latest connection never worked.
+    std::uint32_t deferred_in_a_row = 0;         // By replies that ask for less.
+};
+
+// An address to connect to.
+struct delivery_target {
+    std::string host;
+    config::ip_address address;
+    std::uint16_t port = 25;
+};
+
+// An address to connect from. Without one the kernel chooses.
+struct delivery_source {
+    std::optional<config::ip_address> address;
+    std::string ehlo;
+};
+
+// A destination's key: the same for all that may share a connection.
+[[nodiscard]] std::string
+destination_key(const policy::route& route, std::string_view domain, std::string_view pool);
+
+// The tenant's name when it has sources or a name of its own, else nothing.
+[[nodiscard]] std::string_view
+pool_of(const policy::snapshot& policy, const policy::route& route, std::string_view tenant);
+
+// Its sources that may be used, each with its weight, in an order drawn by weight.
+[[nodiscard]] std::vector<delivery_source> sources_in_order(const policy::snapshot& policy,
+                                                            const destination& to,
+                                                            const std::string& server_name,
+                                                            std::uint64_t seed);
+
+// Addresses that did not answer: they are tried last for a while.
+class bad_addresses {
+public:
+    static constexpr std::size_t bad_addresses_max = 100'000;
+    static constexpr std::int64_t first_ms = 30'000;
+    static constexpr std::int64_t longest_ms = 30 * 60'000;
+
+    void failed(const config::ip_address& address, std::int64_t now_ms);
+
+    void worked(const config::ip_address& address) { known_.erase(address); }
+
+    [[nodiscard]] bool is_bad(const config::ip_address& address, std::int64_t now_ms) const;
+
+    // Those that are good first; otherwise the order stays.
+    void sort(std::vector<delivery_target>& targets, std::int64_t now_ms) const;
+
+private:
+    struct record {
+        std::int64_t until_ms = 0;
+        std::uint32_t failures = 0;
+    };
+
+    std::unordered_map<config::ip_address, record, config::ip_address_hash> known_;
+};
+
+} // namespace ebbgate::relay

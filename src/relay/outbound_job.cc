@@ -1,0 +1,433 @@
+// What a connection asks of the queue: the next message, its text, and what became of it.
+
+#include "ebbgate/base/assert.h"
+
+#include "relay/outbound.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace ebbgate::relay {
+
+namespace {
+
+// So many replies in a row that ask for less, without one that is taken, mean all of the lane.
+constexpr std::uint32_t deferred_in_a_row_max = 10;
+
+smtp::reply damaged_reply() {
+    return smtp::reply(554, {5, 3, 0}, "The stored message is damaged");
+}
+
+} // namespace
+
+void outbound::wake(schedule::lane_id lane) {
+    std::vector<connection*>& idle = parked_[lane];
+    EBBGATE_ASSERT(!idle.empty());
+    connection& woken = *idle.back();
+    idle.pop_back();
+    scheduler_.unpark(woken.permit);
+    if (!woken.client->wake()) {
+        scheduler_.close(woken.permit); // It is saying good-bye: the lane gets another.
+    }
+}
+
+void outbound::on_ready(deliver::client& client) {
+    connection& ready = *static_cast<connection*>(client.context);
+    bad_addresses_.worked(ready.targets[ready.next_target - 1].address);
+    ready.to->fault.clear();
+}
+
+bool outbound::take_item(connection& asking) {
+    if (asking.has_item) {
+        return true; // It has been read meanwhile.
+    }
+    const schedule::lane_id lane = asking.permit.lane;
+    const policy::shaping& limits = asking.to->limits;
+    if (stopping_ || scheduler_.view(lane, clock_ms()).counters.ready == 0) {
+        if (asking.permit.stage == schedule::connection_permit::stage_type::opening) {
+            (void)scheduler_.take_next(asking.permit, clock_ms()); // It has opened.
+        }
+        return false;
+    }
+    if (asking.site->is_over(limits.connection_limit) && asking.client->uses() > 0) {
+        asking.client->shut_down(); // The site takes fewer than there are.
+        return false;
+    }
+    const std::int64_t now_us = context_.reactor.unix_us();
+    if (const std::int64_t due_us = asking.site->take_message(limits.message_rate, now_us)) {
+        scheduler_.pause(lane, clock_ms() + (due_us - now_us) / 1000 + 1, clock_ms());
+    }
+    auto item = scheduler_.take_next(asking.permit, clock_ms());
+    if (!item) {
+        return false;
+    }
+    asking.item = std::move(*item);
+    asking.has_item = true;
+    return true;
+}
+
+// The envelope is on the disk: the connection waits for it, and is woken.
+void outbound::load_item(connection& asking) {
+    asking.reading = true;
+    connection* const waiting = &asking;
+    messages_.with(asking.item.message_id, [this, waiting](queued_message* message, auto reader) {
+        waiting->reading = false;
+        if (message == nullptr) {
+            // For now it cannot be read. Nothing was tried.
+            scheduler_.put_off(waiting->item,
+                               clock_ms() + context_.policy->delivery().retry.first.count() * 1000,
+                               clock_ms());
+            waiting->has_item = false;
+        } else {
+            live_messages::keep(*message);
+            waiting->message = message;
+            waiting->reader = std::move(reader);
+            waiting->has_envelope = waiting->reader != nullptr;
+        }
+        if (waiting->client == nullptr) {
+            let_go(*waiting);
+            drop(*waiting);
+        } else if (!waiting->client->wake()) {
+            let_go(*waiting); // It says good-bye. The next one takes it.
+        }
+    });
+}
+
+// The item, when there is one that was not tried, goes back; and so does its message.
+void outbound::let_go(connection& used) {
+    if (used.has_item) {
+        scheduler_.put_back(used.item, clock_ms());
+        used.has_item = false;
+    }
+    if (queued_message* message = std::exchange(used.message, nullptr)) {
+        messages_.let_go(*message);
+    }
+    if (used.reader != nullptr && !used.reader->busy()) {
+        used.reader.reset();
+    }
+    used.has_envelope = false;
+}
+
+bool outbound::next_job(deliver::client& client, deliver::job& next) {
+    connection& asking = *static_cast<connection*>(client.context);
+    if (!take_item(asking)) {
+        scheduler_.park(asking.permit);
+        note_idle(asking);
+        parked_[asking.permit.lane].push_back(&asking);
+        return false;
+    }
+    if (asking.message == nullptr) {
+        queued_message* warm = messages_.find(asking.item.message_id);
+        if (warm == nullptr) {
+            load_item(asking);
+            return false;
+        }
+        live_messages::keep(*warm);
+        asking.message = warm;
+    }
+    queued_message& message = *asking.message;
+    asking.job_began_us = context_.reactor.unix_us();
+    next.message_id = message.envelope.id;
+    next.envelope = &message.envelope;
+    next.message_bytes = message.bytes();
+    split_item(asking.item, message, client.recipients_max());
+    asking.item.recipients.for_each([&](std::uint32_t index) { next.recipients.push_back(index); });
+    return true;
+}
+
+// More recipients than the destination takes at once would be deferred by it, round after round:
+// the rest becomes an item of its own, due now.
+void outbound::split_item(schedule::delivery_item& item,
+                          queued_message& message,
+                          std::size_t recipients_max) {
+    if (item.recipients.count() <= recipients_max) {
+        return;
+    }
+    schedule::delivery_item rest = item;
+    std::size_t place = 0;
+    item.recipients.for_each([&](std::uint32_t index) {
+        if (place++ < recipients_max) {
+            rest.recipients.remove(index);
+        }
+    });
+    rest.recipients.for_each([&](std::uint32_t index) { item.recipients.remove(index); });
+    rest.not_before_ms = 0;
+    ++message.items;
+    const std::string destination(scheduler_.destination(item.lane));
+    (void)scheduler_.add(rest, destination, clock_ms(), item.slot);
+}
+
+void outbound::send_body(deliver::client& client) {
+    connection& sending = *static_cast<connection*>(client.context);
+    const queued_message& message = *sending.message;
+    sending.damaged = message.is_damaged;
+    if (sending.damaged) {
+        client.body_failed("the stored message cannot be read");
+    } else if (message.hot) {
+        sending.reader.reset();
+        client.write_body(message.prefix);
+        client.write_body(message.body);
+        client.body_written();
+    } else if (sending.has_envelope && message.where.body_file == spool::no_body_file) {
+        sending.has_envelope = false; // The body came with it.
+        sending.reader->set_handler(on_read, &sending);
+        sending.block_due = false;
+        client.write_body(message.prefix);
+        pump_body(sending);
+    } else {
+        start_reader(sending);
+    }
+}
+
+void outbound::on_read(spool::message_reader&, spool::read_status status, void* who) noexcept {
+    connection& self = *static_cast<connection*>(who);
+    self.reading = false;
+    if (self.client == nullptr) {
+        self.owner->drop(self); // The connection went away while the disk was read.
+    } else if (status != spool::read_status::ready) {
+        self.damaged = status == spool::read_status::damaged;
+        self.client->body_failed("the stored message cannot be read");
+    } else {
+        self.owner->pump_body(self);
+    }
+}
+
+void outbound::start_reader(connection& sending) {
+    sending.has_envelope = false;
+    sending.reader = std::make_unique<spool::message_reader>(
+        context_.device, context_.writer.files(), on_read, &sending);
+    sending.reading = true;
+    sending.block_due = false;
+    sending.client->write_body(sending.message->prefix);
+    sending.reader->start(sending.message->envelope.id, sending.message->where);
+}
+
+void outbound::pump_body(connection& sending) {
+    // After next() said false, the event that came brought the block: it is not asked for again.
+    bool here = std::exchange(sending.block_due, false);
+    for (;;) {
+        if (!here) {
+            if (!sending.client->can_write()) {
+                return; // on_room() goes on.
+            }
+            if (!sending.reader->next()) {
+                sending.reading = true;
+                sending.block_due = true;
+                return;
+            }
+        }
+        here = false;
+        const byte_view block = sending.reader->block();
+        if (block.empty()) {
+            // Its own event may be what brought us here: it ends after this turn.
+            context_.reactor.post(
+                [ended = std::shared_ptr<spool::message_reader>(std::move(sending.reader))] {});
+            sending.client->body_written();
+            return;
+        }
+        sending.client->write_body(block);
+    }
+}
+
+void outbound::on_room(deliver::client& client) {
+    connection& sending = *static_cast<connection*>(client.context);
+    if (sending.reader != nullptr && !sending.reading) {
+        pump_body(sending);
+    }
+}
+
+attempt_place outbound::place_of(const connection& used) const {
+    const deliver::client& client = *used.client;
+    attempt_place place;
+    place.site = scheduler_.destination(used.permit.lane);
+    place.host = client.where().host;
+    place.address = client.where().address.address;
+    place.port = client.where().address.port;
+    place.source = used.source.address ? config::to_text(*used.source.address) : std::string();
+    place.connection_uses = client.uses();
+    place.tls_cipher = client.tls_cipher();
+    place.queued_us = std::max<std::int64_t>(
+        0, used.job_began_us - used.message->envelope.received_unix_ms * 1000);
+    place.connection_us =
+        client.uses() == 1 ? static_cast<std::int64_t>(client.connection_us()) : 0;
+    place.transmission_us =
+        std::max<std::int64_t>(0, context_.reactor.unix_us() - used.job_began_us);
+    return place;
+}
+
+// What the destination asks of us between the lines.
+void outbound::note_push(connection& used,
+                         const std::vector<deliver::recipient_outcome>& outcomes) {
+    const schedule::lane_id lane = used.permit.lane;
+    const deliver::recipient_outcome& outcome = *std::max_element(
+        outcomes.begin(), outcomes.end(), [](const auto& left, const auto& right) {
+            return left.push < right.push;
+        });
+    if (std::any_of(outcomes.begin(), outcomes.end(), [](const auto& one) {
+            return one.result == deliver::attempt_result::delivered;
+        })) {
+        used.site->succeeded(used.to->limits.connection_limit);
+        used.to->deferred_in_a_row = 0;
+    }
+    switch (outcome.push) {
+    case deliver::push_back::shutdown_421:
+        used.site->pushed_back();
+        if (used.client->uses() <= 1) {
+            (void)scheduler_.pushed_back(lane, clock_ms()); // It takes nothing at all now.
+        }
+        return;
+    case deliver::push_back::rate_4xx:
+        if (++used.to->deferred_in_a_row >= deferred_in_a_row_max) {
+            used.to->deferred_in_a_row = 0;
+            used.site->pushed_back();
+            (void)scheduler_.pushed_back(lane, clock_ms());
+            return;
+        }
+        break;
+    case deliver::push_back::none:
+    case deliver::push_back::unreachable:
+    case deliver::push_back::connection_refused:
+    case deliver::push_back::lost_early:
+    case deliver::push_back::greeting_4xx:
+    case deliver::push_back::greeting_5xx:
+    case deliver::push_back::mail_4xx:
+        break;
+    }
+    if (outcome.reply.code != 0) {
+        scheduler_.connected(used.permit); // It answers: the probing ends.
+    }
+}
+
+void outbound::on_outcome(deliver::client& client,
+                          std::vector<deliver::recipient_outcome> outcomes) {
+    connection& used = *static_cast<connection*>(client.context);
+    queued_message& message = *used.message;
+    const attempt_place place = place_of(used);
+    const std::uint32_t attempts = used.item.attempts + 1U;
+    for (const deliver::recipient_outcome& outcome : outcomes) {
+        switch (outcome.result) {
+        case deliver::attempt_result::delivered:
+        case deliver::attempt_result::permanent:
+            used.item.recipients.remove(outcome.index);
+            finish_recipient(message,
+                             outcome.index,
+                             outcome.result == deliver::attempt_result::delivered
+                                 ? outcome::event_type::delivery
+                                 : outcome::event_type::bounce,
+                             outcome.reply,
+                             outcome.command,
+                             place,
+                             attempts);
+            break;
+        case deliver::attempt_result::transient:
+        case deliver::attempt_result::ambiguous: {
+            if (used.damaged) {
+                used.item.recipients.remove(outcome.index);
+                finish_recipient(message,
+                                 outcome.index,
+                                 outcome::event_type::bounce,
+                                 damaged_reply(),
+                                 "",
+                                 place,
+                                 attempts);
+                break;
+            }
+            const bool doubt = outcome.result == deliver::attempt_result::ambiguous;
+            ++(doubt ? context_.counters.ambiguous : context_.counters.deferrals);
+            context_.journal.attempted(
+                context_.reactor.unix_us(),
+                message.envelope,
+                message.bytes(),
+                {doubt ? outcome::event_type::ambiguous : outcome::event_type::transient_failure,
+                 outcome.index,
+                 &outcome.reply,
+                 outcome.command,
+                 attempts},
+                place);
+            break;
+        }
+        }
+    }
+    note_push(used, outcomes);
+    used.message = nullptr;
+    used.has_item = false;
+    if (used.item.recipients.empty()) {
+        item_done(message, used.item);
+        settle(message, {attempts, 0, used.item.is_noticed, {}});
+        messages_.let_go(message);
+        return;
+    }
+    const schedule::defer_result again = scheduler_.defer(used.item, clock_ms());
+    if (again.expired) {
+        messages_.let_go(message);
+        expire(used.item);
+        return;
+    }
+    for (const deliver::recipient_outcome& outcome : outcomes) {
+        if (used.item.recipients.contains(outcome.index)) {
+            attempts_.add(
+                message.envelope.id,
+                outcome.index,
+                {attempts,
+                 clock_ms(),
+                 again.due_ms,
+                 outcome.reply.code == 0 ? outcome.reply.text : smtp::to_line(outcome.reply)});
+        }
+    }
+    settle(message, {attempts, unix_ms_at(again.due_ms), used.item.is_noticed, {}});
+    // It waits: the spool has its body.
+    context_.counters.hot_bytes -= message.body.bytes();
+    message.body.clear();
+    message.hot = false;
+    messages_.let_go(message);
+}
+
+void outbound::on_closed(deliver::client& client, bool before_ready, const std::string& why) {
+    connection& ended = *static_cast<connection*>(client.context);
+    ended.client = nullptr;
+    if (before_ready) {
+        const delivery_target& target = ended.targets[ended.next_target - 1];
+        bad_addresses_.failed(target.address, clock_ms());
+        ended.to->fault = "connect to " + target.host + "[" + config::to_text(target.address) +
+                          "]:" + std::to_string(target.port) + ": " + why;
+        context_.journal.note(context_.reactor.unix_us(), "smtp", ended.to->fault);
+        if (!stopping_ && ended.next_target < ended.targets.size()) {
+            connect(ended); // The next address, or the next host.
+            return;
+        }
+        ended.site->pushed_back();
+        (void)scheduler_.refused(ended.permit, clock_ms());
+    }
+    drop(ended);
+}
+
+void outbound::drop(connection& ended) {
+    if (ended.permit.stage == schedule::connection_permit::stage_type::parked) {
+        std::erase(parked_[ended.permit.lane], &ended);
+    }
+    if (ended.reading && ended.reader == nullptr) {
+        return; // The message that it asked for is still being read; that comes back here.
+    }
+    if (ended.has_item) {
+        let_go(ended);
+    }
+    if (ended.permit.stage != schedule::connection_permit::stage_type::closed) {
+        scheduler_.close(ended.permit);
+    }
+    if (ended.site != nullptr) {
+        ended.site->leave();
+        ended.site = nullptr;
+    }
+    if (ended.reader != nullptr && ended.reader->busy()) {
+        return; // The reader's last event comes back here.
+    }
+    // Not under the feet of the reader whose event this may be.
+    context_.reactor.post([this, gone = &ended] { connections_.erase(gone); });
+    if (!capped_.empty()) {
+        const schedule::lane_id lane = capped_.front();
+        capped_.pop_front();
+        block_until(lane, clock_ms());
+    }
+}
+
+} // namespace ebbgate::relay
