@@ -6,6 +6,7 @@ import os
 import pathlib
 import signal
 import smtplib
+import ssl
 import subprocess
 import tempfile
 import unittest
@@ -16,7 +17,7 @@ SINK = os.environ["EBBGATE_SINK"]
 
 class Sink:
     def __init__(self, *options):
-        self.process = subprocess.Popen([SINK, "--listen", "127.0.0.1:0", "--seconds", "100", *options],
+        self.process = subprocess.Popen([SINK, "--seconds", "100", *options],
                                         stdout=subprocess.PIPE, text=True)
         line = self.process.stdout.readline().split()
         assert line[0] == "listening", line
@@ -115,6 +116,57 @@ class LoadTools(unittest.TestCase):
         self.assertEqual(len(texts), 9)
         for number in range(3):
             self.assertEqual(sum(f"\n\n.dot {number}\n" in text for text in texts), 3)
+
+    def test_bdat_in_any_chunks(self):
+        body = b"Subject: dots\r\nMessage-ID: <one@test>\r\n\r\n.dot\r\n.\r\nend"
+        with tempfile.TemporaryDirectory() as folder:
+            sink = Sink("--maildir", folder, "--offer", "CHUNKING,PIPELINING", "--offer", "LIMITS MAILMAX=9")
+            with smtplib.SMTP("127.0.0.1", sink.port) as client:
+                client.ehlo("chunky.test")
+                self.assertEqual(client.esmtp_features, {"chunking": "", "pipelining": "", "limits": "MAILMAX=9", "help": ""})
+                for cut in range(len(body)):
+                    client.docmd("MAIL FROM:<a@test>")
+                    client.docmd("RCPT TO:<b@test>")
+                    client.send(b"BDAT %d\r\n" % cut + body[:cut] + b"BDAT %d LAST\r\n" % (len(body) - cut) + body[cut:])
+                    self.assertEqual([client.getreply()[0] for _ in range(2)], [250, 250])
+                # For nobody: the octets are taken, and no command.
+                client.docmd("MAIL FROM:<a@test>")
+                client.send(b"BDAT 6 LAST\r\nQUIT\r\nBDAT 0 LAST\r\nNOOP\r\n")
+                self.assertEqual([client.getreply()[0] for _ in range(3)], [503, 503, 250])
+            totals = sink.stop()
+            stored = {path.read_bytes() for path in pathlib.Path(folder, "new").iterdir()}
+        self.assertEqual(stored, {body})
+        self.assertEqual((totals["messages"], totals["by_bdat"], totals["ehlo"]), (len(body), len(body), {"chunky.test": 1}))
+
+    def test_several_ports_and_the_addresses_of_loopback_are_told_apart(self):
+        sink = Sink("--listen", "0.0.0.0:0", "--port-count", "2")
+        for number in range(2, 5):
+            with smtplib.SMTP(f"127.0.0.{number}", sink.port, local_hostname=f"c{number}.test",
+                              source_address=("127.0.0.9", 0)) as client:
+                client.ehlo()
+        totals = sink.stop()
+        self.assertEqual(totals["sources"], {"127.0.0.9": 3})
+        self.assertEqual(totals["destinations"], {f"127.0.0.{number}:{sink.port}": 1 for number in range(2, 5)})
+        self.assertEqual(totals["ehlo"], {f"c{number}.test": 1 for number in range(2, 5)})
+
+    def test_starttls_and_421_after_so_many_messages(self):
+        with tempfile.TemporaryDirectory() as folder:
+            subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=sink.test",
+                            "-keyout", f"{folder}/key.pem", "-out", f"{folder}/cert.pem"], capture_output=True, check=True)
+            sink = Sink("--tls-certificate", f"{folder}/cert.pem", "--tls-key", f"{folder}/key.pem",
+                        "--messages-per-connection", "2")
+            with smtplib.SMTP("127.0.0.1", sink.port) as client:
+                context = ssl.create_default_context()
+                context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+                client.starttls(context=context)
+                client.ehlo()
+                self.assertNotIn("starttls", client.esmtp_features)
+                for _ in range(2):
+                    client.sendmail("a@test", ["b@test"], "Subject: x\r\n\r\ny\r\n")
+                self.assertEqual(client.docmd("MAIL FROM:<a@test>")[0], 421)
+            load(sink, "--messages", "40", "--tls", "starttls", "--per-connection", "2")
+            totals = sink.stop()
+        self.assertEqual((totals["messages"], totals["handshakes"]), (42, totals["connections"]))
 
     def test_nothing_listens(self):
         sink = Sink()

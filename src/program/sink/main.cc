@@ -8,6 +8,7 @@
 
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <fstream>
@@ -53,20 +54,54 @@ bool parse_rule(std::string text, sink::rule& rule) {
     return false;
 }
 
-std::string totals_json(const sink::sink& sink) {
+template <typename map, typename shown>
+std::string counts_json(const map& counts, shown show) {
+    std::string out;
+    for (const auto& [key, count] : counts) {
+        out += fmt::format("{}\"{}\":{}", out.empty() ? "" : ",", show(key), count);
+    }
+    return "{" + out + "}";
+}
+
+// A name as a peer gave it, within quotes.
+std::string quotable(const std::string& name) {
+    std::string out = name;
+    for (char& c : out) {
+        c = c < ' ' || c > '~' || c == '"' || c == '\\' ? '?' : c;
+    }
+    return out;
+}
+
+std::string totals_json(const sink::sink& sink, bool at_end) {
     const sink::sink_totals& totals = sink.totals();
-    return fmt::format("{{\"messages\":{},\"unique\":{},\"duplicates\":{},\"missing\":{},"
-                       "\"unnumbered\":{},\"recipients\":{},\"bytes\":{},\"connections\":{},"
-                       "\"misdeeds\":{}}}",
-                       totals.messages,
-                       totals.ids.size(),
-                       totals.duplicates,
-                       sink.missing(),
-                       totals.unnumbered,
-                       totals.recipients,
-                       totals.bytes,
-                       totals.connections,
-                       totals.misdeeds);
+    std::string out =
+        fmt::format("{{\"messages\":{},\"unique\":{},\"duplicates\":{},\"missing\":{},"
+                    "\"unnumbered\":{},\"recipients\":{},\"bytes\":{},\"connections\":{},"
+                    "\"misdeeds\":{},\"handshakes\":{},\"by_bdat\":{},\"source_count\":{},"
+                    "\"destination_count\":{}",
+                    totals.messages,
+                    totals.ids.size(),
+                    totals.duplicates,
+                    sink.missing(),
+                    totals.unnumbered,
+                    totals.recipients,
+                    totals.bytes,
+                    totals.connections,
+                    totals.misdeeds,
+                    totals.handshakes,
+                    totals.by_bdat,
+                    totals.sources.size(),
+                    totals.destinations.size());
+    if (at_end) { // There may be many: not several times a second.
+        out += ",\"sources\":" + counts_json(totals.sources, [](const auto& address) {
+                   return config::to_text(address);
+               });
+        out += ",\"destinations\":" + counts_json(totals.destinations, [](const auto& endpoint) {
+                   return config::to_text(endpoint);
+               });
+        out += ",\"ehlo\":" + counts_json(totals.names, quotable);
+    }
+    return out + "}";
 }
 
 void write_file(const std::string& path, const std::string& text) {
@@ -82,14 +117,31 @@ void write_file(const std::string& path, const std::string& text) {
 int main(int argc, char** argv) {
     CLI::App app{"ebbgate-sink: an SMTP server that counts"};
     sink::sink_options options;
-    std::string listen = "127.0.0.1:0";
+    std::vector<std::string> listen;
+    std::vector<std::string> offers;
+    std::string certificate;
+    std::string key;
+    std::uint32_t port_count = 1;
+    bool everywhere = false;
     std::string ready_file;
     std::string json_file;
     std::string ids_file;
     std::vector<std::string> rules;
     double seconds = 0;
     bool no_pipelining = false;
-    app.add_option("--listen", listen, "ADDRESS:PORT, an IPv6 address in brackets; port 0 for any");
+    app.add_option("--listen",
+                   listen,
+                   "ADDRESS:PORT, an IPv6 address in brackets; port 0 for any; repeatable. With "
+                   "0.0.0.0 only what comes to 127.0.0.0/8 is taken");
+    app.add_flag("--everywhere", everywhere, "take what comes to other addresses too");
+    app.add_option("--port-count", port_count, "so many ports from each --listen on");
+    app.add_option("--offer", offers, "EHLO keywords instead of the usual ones, A,B or repeated")
+        ->delimiter(',');
+    app.add_option("--tls-certificate", certificate, "PEM file; STARTTLS is then offered");
+    app.add_option("--tls-key", key, "PEM file");
+    app.add_option("--messages-per-connection",
+                   options.messages_per_connection,
+                   "then MAIL is answered with 421");
     app.add_option("--expect", options.expected, "how many different messages will come");
     app.add_option("--rule", rules, "COMMAND:defer|refuse|drop|delay[/N][@PATTERN], repeatable");
     app.add_option("--delay", options.delay_ms, "milliseconds, for rules with delay");
@@ -107,13 +159,43 @@ int main(int argc, char** argv) {
             return 2;
         }
     }
-    const auto endpoint = config::parse_endpoint(listen);
-    if (!endpoint) {
-        fmt::print(stderr, "--listen wants ADDRESS:PORT, an IPv6 address in brackets\n");
-        return 2;
+    if (listen.empty()) {
+        listen.emplace_back("127.0.0.1:0");
     }
-    options.listen = {config::to_text(endpoint->address), endpoint->port};
-    options.offer_pipelining = !no_pipelining;
+    std::vector<config::endpoint> endpoints;
+    for (const std::string& text : listen) {
+        const auto endpoint = config::parse_endpoint(text);
+        if (!endpoint || endpoint->port + port_count > 65'536) {
+            fmt::print(stderr, "--listen wants ADDRESS:PORT, an IPv6 address in brackets\n");
+            return 2;
+        }
+        for (std::uint32_t more = 0; more < port_count; ++more) {
+            endpoints.push_back(*endpoint);
+            endpoints.back().port += static_cast<std::uint16_t>(endpoint->port == 0 ? 0 : more);
+            options.listen.push_back({config::to_text(endpoint->address), endpoints.back().port});
+        }
+    }
+    options.only_loopback =
+        !everywhere && std::any_of(endpoints.begin(), endpoints.end(), [](const auto& one) {
+            return one.address == *config::parse_ip_address("0.0.0.0");
+        });
+    options.offers = offers;
+    if (offers.empty()) {
+        options.offers = {
+            "PIPELINING", "8BITMIME", "SMTPUTF8", "DSN", "ENHANCEDSTATUSCODES", "SIZE 2147483648"};
+        if (no_pipelining) {
+            options.offers = {"8BITMIME"};
+        }
+    }
+    if (!certificate.empty()) {
+        tls::initialise();
+        auto made = tls::context::for_server(certificate, key);
+        if (!made) {
+            fmt::print(stderr, "{}\n", made.error().detail);
+            return 2;
+        }
+        options.tls = std::move(*made);
+    }
     rlimit files{};
     getrlimit(RLIMIT_NOFILE, &files);
     files.rlim_cur = files.rlim_max;
@@ -127,12 +209,16 @@ int main(int argc, char** argv) {
         return 1;
     }
     sink::sink sink(**reactor, options);
-    const auto port = sink.start();
-    if (!port) {
-        fmt::print(stderr, "{}\n", port.error().detail);
+    const auto ports = sink.start();
+    if (!ports) {
+        fmt::print(stderr, "{}\n", ports.error().detail);
         return 1;
     }
-    const std::string where = config::to_text(config::endpoint{endpoint->address, *port});
+    std::string where;
+    for (std::size_t index = 0; index < endpoints.size(); ++index) {
+        endpoints[index].port = (*ports)[index];
+        where += (index > 0 ? " " : "") + config::to_text(endpoints[index]);
+    }
     fmt::print("listening {}\n", where);
     std::fflush(stdout);
     write_file(ready_file, where);
@@ -144,7 +230,7 @@ int main(int argc, char** argv) {
         const std::uint64_t now_ms = (*reactor)->now_ms();
         if (!json_file.empty() && now_ms - written_ms > 200) {
             written_ms = now_ms;
-            write_file(json_file, totals_json(sink));
+            write_file(json_file, totals_json(sink, false));
         }
         if (seconds > 0 && static_cast<double>(now_ms - begun_ms) > seconds * 1e3) {
             break;
@@ -156,7 +242,7 @@ int main(int argc, char** argv) {
             out << id << "\n";
         }
     }
-    const std::string totals = totals_json(sink);
+    const std::string totals = totals_json(sink, true);
     write_file(json_file, totals);
     fmt::print("{}\n", totals);
     return options.expected > 0 && !sink.complete() ? 1 : 0;

@@ -7,11 +7,14 @@
 
 #pragma once
 
+#include "config/address.h"
 #include "runtime/net/listener.h"
 #include "runtime/net/stream.h"
 #include "runtime/task/reactor.h"
+#include "runtime/tls/tls.h"
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -32,12 +35,15 @@ struct rule {
 };
 
 struct sink_options {
-    net::bind_address listen;
-    std::uint64_t expected = 0; // Messages numbered 0 to expected - 1; 0: unknown.
-    std::uint64_t delay_ms = 0; // For rules with `delay`.
-    std::string maildir;        // Empty: nothing is written.
+    std::vector<net::bind_address> listen;
+    bool only_loopback = false;        // What comes in by another address is closed.
+    std::vector<std::string> offers;   // EHLO keywords, STARTTLS aside. BDAT is always understood.
+    std::shared_ptr<tls::context> tls; // Null: no STARTTLS.
+    std::uint32_t messages_per_connection = 0; // Then 421; 0: any.
+    std::uint64_t expected = 0;                // Messages numbered 0 to expected - 1; 0: unknown.
+    std::uint64_t delay_ms = 0;                // For rules with `delay`.
+    std::string maildir;                       // Empty: nothing is written.
     std::vector<rule> rules;
-    bool offer_pipelining = true;
 };
 
 struct sink_totals {
@@ -48,7 +54,13 @@ struct sink_totals {
     std::uint64_t bytes = 0;
     std::uint64_t connections = 0;
     std::uint64_t misdeeds = 0;
+    std::uint64_t handshakes = 0;
+    std::uint64_t by_bdat = 0;
     std::unordered_set<std::string> ids; // Message-IDs seen.
+    // Connections, by where they came from, what they came to, and the name they gave.
+    std::map<config::ip_address, std::uint64_t> sources;
+    std::map<config::endpoint, std::uint64_t> destinations;
+    std::map<std::string, std::uint64_t> names;
 };
 
 class session;
@@ -57,11 +69,12 @@ class sink final : public net::listener_observer {
 public:
     static constexpr std::size_t command_bytes_max = 16 * kib;
     static constexpr std::size_t head_bytes_max = 64 * kib;
+    static constexpr std::size_t names_max = 100'000;
 
     sink(task::reactor& reactor, sink_options options);
     ~sink();
 
-    [[nodiscard]] result<std::uint16_t> start(); // The port.
+    [[nodiscard]] result<std::vector<std::uint16_t>> start(); // The ports.
     void on_accepted(int fd) noexcept override;
 
     [[nodiscard]] const sink_totals& totals() const noexcept { return totals_; }
@@ -77,6 +90,7 @@ private:
 
     // The rule that strikes now, or null.
     rule* strike(const char* command, std::string_view subject);
+    void note_name(std::string_view name);
     void count(const std::string& head, std::uint64_t bytes);
     void store(const std::string& message);
 
@@ -84,7 +98,7 @@ private:
     net::flusher flusher_;
     sink_options options_;
     sink_totals totals_;
-    std::unique_ptr<net::listener> listener_;
+    std::vector<std::unique_ptr<net::listener>> listeners_;
     std::unordered_map<session*, std::unique_ptr<session>> sessions_;
     std::uint64_t stored_ = 0;
 };
