@@ -6,13 +6,18 @@ import os
 import pathlib
 import signal
 import smtplib
+import socket
 import ssl
+import struct
 import subprocess
 import tempfile
+import threading
+import time
 import unittest
 
 SOURCE = os.environ["EBBGATE_SOURCE"]
 SINK = os.environ["EBBGATE_SINK"]
+DELAY = os.environ["EBBGATE_DELAY"]
 
 
 class Sink:
@@ -30,11 +35,97 @@ class Sink:
         return json.loads(out.splitlines()[-1])
 
 
+class Delay:
+    def __init__(self, *relays, delay="20ms"):
+        options = [word for relay in relays for word in ("--relay", relay)]
+        self.process = subprocess.Popen([DELAY, "--seconds", "100", "--delay", delay, *options], stdout=subprocess.PIPE, text=True)
+        self.address = self.process.stdout.readline().split()[1]
+        self.port = int(self.address.rsplit(":", 1)[1])
+
+    stop = Sink.stop
+
+
 def load(sink, *options, code=0):
     done = subprocess.run([SOURCE, "--target", sink.address, "--json", *options],
                           capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
     return json.loads(done.stdout)
+
+
+class Distance(unittest.TestCase):
+    def peers(self, delay):
+        server = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(server.close)
+        relay = Delay(f"127.0.0.1:0=127.0.0.1:{server.getsockname()[1]}", delay=delay)
+        self.addCleanup(lambda: relay.process.poll() is None and relay.stop())
+        began = time.monotonic()
+        near = socket.create_connection(("127.0.0.1", relay.port), 10)
+        near.sendall(b"early")
+        far, _ = server.accept()
+        self.connected = time.monotonic() - began
+        near.settimeout(10)
+        far.settimeout(10)
+        self.assertEqual(far.recv(5, socket.MSG_WAITALL), b"early")
+        self.addCleanup(near.close)
+        self.addCleanup(far.close)
+        return relay, near, far
+
+    def test_bytes_come_late_and_in_order_both_ways(self):
+        relay, near, far = self.peers("50ms")
+        self.assertGreaterEqual(self.connected, 0.149)
+        for sender, receiver in ((near, far), (far, near)):
+            began = time.monotonic()
+            sender.sendall(b"x")
+            self.assertEqual(receiver.recv(1), b"x")
+            self.assertGreaterEqual(time.monotonic() - began, 0.049)
+            self.assertLess(time.monotonic() - began, 0.3)
+        began = time.monotonic()
+        near.close()
+        self.assertEqual(far.recv(1), b"")
+        self.assertGreaterEqual(time.monotonic() - began, 0.049)
+        self.assertEqual(relay.stop(), {"connections": 1, "refused": 0, "bytes": 7})
+
+    def test_delay_does_not_limit_what_passes_nor_does_a_slow_reader_lose_any(self):
+        relay, near, far = self.peers("20ms")
+        data = os.urandom(1 << 20) * 64
+        sender = threading.Thread(target=lambda: (near.sendall(data), near.shutdown(socket.SHUT_WR)))
+        began = time.monotonic()
+        sender.start()
+        time.sleep(0.5)  # Its reader sleeps: what is under way is bounded.
+        got = bytearray()
+        while more := far.recv(1 << 20):
+            got += more
+        self.assertTrue(got == data)
+        self.assertLess(time.monotonic() - began, 6)
+        sender.join()
+
+    def ended(self, near):
+        try:
+            return near.recv(1) == b""
+        except ConnectionResetError:
+            return True
+
+    def test_a_reset_and_a_dead_target_end_the_connection(self):
+        _, near, far = self.peers("10ms")
+        far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        far.close()
+        self.assertTrue(self.ended(near))
+        relay = Delay("127.0.0.1:0=127.0.0.1:1", delay="1ms")
+        with socket.create_connection(("127.0.0.1", relay.port), 10) as near:
+            self.assertTrue(self.ended(near))
+        self.assertEqual(relay.stop(), {"connections": 1, "refused": 1, "bytes": 0})
+
+    def test_many_destinations_with_distance(self):
+        sink = Sink("--listen", "0.0.0.0:0")
+        relay = Delay(f"0.0.0.0:0=same:{sink.port}", delay="20ms")
+        sent = []
+        for number in range(2, 6):
+            far = type("Far", (), {"address": f"127.0.0.{number}:{relay.port}"})
+            sent.append(load(far, "--messages", "100", "--sessions", "50", "--run", f"r{number}"))
+        self.assertTrue(all(one["latency_ms"]["p50"] >= 80 for one in sent))
+        relay.stop()
+        totals = sink.stop()
+        self.assertEqual((totals["unique"], totals["destination_count"]), (400, 4))
 
 
 class LoadTools(unittest.TestCase):
