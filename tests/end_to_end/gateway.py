@@ -246,12 +246,13 @@ class Hop:
                     lines.readline()
                     if not fault[1](plain, b""):
                         return
-                body = b""
+                body = bytearray()
                 while not body.endswith(b"\r\n.\r\n"):
                     more = lines.readline()
                     if not more:
                         return
                     body += more
+                body = bytes(body)
                 self.seen.append(body)
                 if fault[0] != "dot":
                     self.accepted.append(body)

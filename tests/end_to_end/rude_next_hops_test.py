@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Next hops that fail, lie or stall, at every step."""
 
+import socket
 import ssl
 import subprocess
 import tempfile
@@ -109,6 +110,106 @@ class RudeNextHops(Attacked):
             self.submit(gateway, f"b@c{number}.test")
         status = gateway.wait(lambda status: status["mail"]["done"] == len(hops))
         self.assertEqual((status["mail"]["deferrals"], [hop.connections for hop in hops]), (0, [1] * len(hops)))
+
+    def quick(self, hops, **more):
+        """The same with time-outs of a second."""
+        routes = [{"match": f"c{number}.test", "relay": f"127.0.0.1:{hop.port}"} for number, hop in enumerate(hops)]
+        timeouts = dict.fromkeys(("greeting", "command", "data", "body", "final"), "1s") | more
+        retry = {"first": "1s", "factor": 1, "max": "1s", "max_age": "1d"}
+        return self.gateway(policy={"routes": routes, "delivery": {"retry": retry, "timeouts": timeouts}})
+
+    def test_a_stall_at_each_step_ends_by_its_time_out(self):
+        wait = threading.Event()
+        self.addCleanup(wait.set)
+
+        def stalling(_plain, _reply):
+            wait.wait(60)
+            return False
+
+        def half_a_reply(plain, reply):
+            plain.sendall(reply[:5])
+            return stalling(plain, reply)
+
+        def byte_by_byte_for_ever(plain, reply):
+            while not wait.is_set():
+                plain.sendall(reply[:3] + b"-x\r\n")
+                time.sleep(0.2)
+            return False
+        faults = {"stalling": stalling, "half": half_a_reply, "slow": byte_by_byte_for_ever}
+        kinds = {"plain": {"pipelining": False}, "pipelined": {}, "bdat": {"offers": ("CHUNKING", "SIZE 100000000")}}
+        tls = self.tls_context()
+        cases = [(kind, step, name) for kind in kinds for step in (*STEPS, "starttls") for name in faults
+                 if not (kind == "bdat" and step in ("data", "body")) and not (step == "body" and name != "stalling")]
+        hops = [self.hop((step, faults[name]), tls=tls if step == "starttls" else None, **kinds[kind])
+                for kind, step, name in cases]
+        gateway = self.quick(hops)
+        large = "Subject: x\r\n\r\n" + ("z" * 70 + "\r\n") * 200_000
+        for number, (kind, step, name) in enumerate(cases):
+            self.submit(gateway, f"b@c{number}.test", body=large if step == "body" else f"Subject: {name}\r\n\r\nx\r\n")
+        try:
+            status = gateway.wait(lambda status: status["mail"]["done"] == len(cases), 40)
+        except AssertionError:
+            late = [case for case, hop in zip(cases, hops) if not hop.accepted]
+            raise AssertionError(f"never delivered: {late}")
+        wait.set()
+        self.assertEqual(status["mail"]["bounced"], 0)
+        self.assertEqual({case: len(hop.accepted) for case, hop in zip(cases, hops)}, dict.fromkeys(cases, 1))
+        doubts = {cases[int(event["recipient"][3:].split(".")[0])] for event in gateway.events() if event["type"] == "Ambiguous"}
+        # With BDAT the message is under way from MAIL on.
+        self.assertEqual(doubts, {case for case in cases if case[1] == "dot" or (case[0] == "bdat" and case[1] in ("mail", "rcpt"))})
+
+    def test_a_slow_reader_is_no_dead_one(self):
+        def slowly(plain, _reply):
+            for _ in range(60):
+                plain.recv(100_000)
+                time.sleep(0.1)
+            return True
+        hop = self.hop(("body", slowly))
+        gateway = self.quick([hop], body="2s")
+        self.submit(gateway, "b@c0.test", body="Subject: x\r\n\r\n" + ("z" * 70 + "\r\n") * 200_000)
+        status = gateway.wait(lambda status: status["mail"]["done"] == 1, 30)
+        self.assertEqual((status["mail"]["deferrals"], status["mail"]["ambiguous"], hop.connections), (0, 0, 1))
+
+    def test_a_connection_lost_within_a_large_body_leaves_no_doubt(self):
+        hops = [self.hop(("body", action)) for action in (closing, resetting)]
+        gateway = self.quick(hops)
+        for number in range(len(hops)):
+            self.submit(gateway, f"b@c{number}.test", body="Subject: x\r\n\r\n" + ("z" * 70 + "\r\n") * 200_000)
+        status = gateway.wait(lambda status: status["mail"]["done"] == len(hops), 30)
+        self.assertEqual((status["mail"]["deferrals"], status["mail"]["ambiguous"]), (2, 0))
+
+    def test_replies_of_many_lines_and_bytes(self):
+        def lines(count, width):
+            def act(plain, reply):
+                plain.sendall((reply[:3] + b"-" + b"x" * width + b"\r\n") * count + reply)
+                return True
+            return act
+        sizes = {(99, 300): 0, (90, 10): 0, (200, 10): 1, (20, 2100): 1, (60, 1700): 1}  # Deferred once: over a bound.
+        hops = [self.hop((step, once(lines(*size)))) for size in sizes for step in ("greeting", "mail", "rcpt", "dot")]
+        gateway = self.quick(hops)
+        for number in range(len(hops)):
+            self.submit(gateway, f"b@c{number}.test")
+        gateway.wait(lambda status: status["mail"]["done"] == len(hops), 30)
+        again = {(size, index): hops[4 * number + index].connections - 1
+                 for number, size in enumerate(sizes) for index in range(4)}
+        self.assertEqual(again, {(size, index): sizes[size] for size in sizes for index in range(4)})
+
+    def test_nobody_answers_the_connection(self):
+        # Its backlog is full: SYNs are dropped, as behind a firewall.
+        with socket.socket() as full:
+            full.bind(("127.0.0.1", 0))
+            full.listen(0)
+            held = [socket.socket() for _ in range(8)]
+            for one in held:
+                self.addCleanup(one.close)
+                one.setblocking(False)
+                one.connect_ex(full.getsockname())
+            time.sleep(0.2)
+            gateway = self.quick([type("Full", (), {"port": full.getsockname()[1]})], connect="1s")
+            self.submit(gateway, "b@c0.test")
+            time.sleep(3)
+            self.assertIn("timed out", gateway.text_log())
+            self.assertEqual(gateway.status()["mail"]["bounced"], 0)
 
     def tls_context(self):
         folder = tempfile.mkdtemp()

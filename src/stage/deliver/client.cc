@@ -19,6 +19,9 @@ client::client(task::reactor& reactor,
         client& self = *static_cast<deadline_timer&>(timer).owner;
         if (self.step_ == step::idle) {
             self.quit();
+        } else if (self.step_ == step::body && self.stream_ != nullptr &&
+                   self.stream_->output_bytes() < self.output_at_arm_) {
+            self.arm(self.settings_.body_timeout_ms); // Slow is not dead.
         } else {
             self.give_up("timed out");
         }
@@ -58,6 +61,7 @@ void client::on_connected(int fd) noexcept {
 }
 
 void client::arm(std::uint64_t timeout_ms) {
+    output_at_arm_ = stream_ == nullptr ? 0 : stream_->output_bytes();
     reactor_.timers().set(deadline_, reactor_.now_ms() + timeout_ms);
 }
 

@@ -233,6 +233,7 @@ private:
     void begin_transaction();
     void send_envelope();
     void gather(byte_view wire);
+    void end_body();
     [[nodiscard]] std::string line_for(std::size_t position) const;
     // `replies`: how many the text asks for.
     void say(byte_view text, step next, std::uint64_t timeout_ms, std::size_t replies = 1);
@@ -271,6 +272,7 @@ private:
     std::uint64_t connection_us_ = 0;
     std::size_t answered_ = 0; // Recipients that have a reply.
     std::size_t owed_replies_ = 0;
+    std::size_t output_at_arm_ = 0; // Bytes still to be sent; fewer later on: it moves.
     std::uint32_t uses_ = 0;
     step step_ = step::connect;
     push_back push_back_ = push_back::none;
@@ -280,6 +282,7 @@ private:
     bool mail_accepted_ = false;
     bool pipelined_ = false;
     bool by_bdat_ = false;
+    bool end_mark_due_ = false;     // The body has been written, not yet sent.
     bool gather_failed_ = false;    // What the owner wrote is not in wire form.
     bool may_have_arrived_ = false; // Its last byte was written, and no reply refuses it.
     bool stopping_ = false;

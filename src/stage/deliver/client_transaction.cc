@@ -129,6 +129,7 @@ void client::begin_transaction() {
     }
     unstuffer_ = {};
     gathered_.clear();
+    gathered_.reserve(job_.message_bytes);
     gather_failed_ = false;
     step_ = step::gather;
     arm(settings_.body_timeout_ms);
@@ -279,12 +280,15 @@ void client::on_data_reply(const smtp::reply& reply) {
         return;
     }
     step_ = step::body;
+    end_mark_due_ = false;
     arm(settings_.body_timeout_ms);
     owner_.send_body(*this);
 }
 
 void client::on_output_sent() noexcept {
-    if (step_ == step::body) {
+    if (step_ == step::body && end_mark_due_) {
+        end_body();
+    } else if (step_ == step::body) {
         arm(settings_.body_timeout_ms);
         owner_.on_room(*this);
     }
@@ -293,6 +297,7 @@ void client::on_output_sent() noexcept {
 void client::write_body(byte_view wire) {
     if (step_ == step::body && stream_ != nullptr) {
         stream_->write(wire);
+        output_at_arm_ = stream_->output_bytes();
     } else if (step_ == step::gather) {
         gather(wire);
     }
@@ -301,6 +306,7 @@ void client::write_body(byte_view wire) {
 void client::write_body(const chunks& wire) {
     if (step_ == step::body && stream_ != nullptr) {
         stream_->write(wire);
+        output_at_arm_ = stream_->output_bytes();
     }
     for (std::size_t index = 0; step_ == step::gather && index < wire.block_count(); ++index) {
         gather(wire.block(index));
@@ -322,9 +328,18 @@ void client::body_written() {
     } else if (step_ == step::gather) {
         send_envelope();
     } else if (step_ == step::body && stream_ != nullptr) {
-        may_have_arrived_ = true;
-        say(".\r\n", step::final_reply, settings_.final_timeout_ms);
+        // Behind a long way of output the end mark waits: until it is written nothing is in doubt,
+        // and the time for the last reply does not run.
+        end_mark_due_ = !stream_->can_write();
+        if (!end_mark_due_) {
+            end_body();
+        }
     }
+}
+
+void client::end_body() {
+    may_have_arrived_ = true;
+    say(".\r\n", step::final_reply, settings_.final_timeout_ms);
 }
 
 void client::body_failed(const char* why) {
