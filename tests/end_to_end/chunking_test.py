@@ -123,7 +123,7 @@ class Chunking(Attacked):
 
     def test_refusals_at_each_step(self):
         refuse, defer = saying(b"550 5.7.1 no\r\n", go_on=True), saying(b"450 4.2.0 later\r\n", go_on=True)
-        hops = [self.hop((step, action), offers=CHUNKING) for step in ("mail", "rcpt") for action in (refuse, defer)]
+        hops = [self.hop((step, action), offers=CHUNKING, refuses=True) for step in ("mail", "rcpt") for action in (refuse, defer)]
         hops += [self.hop(("dot", once(action)), offers=CHUNKING) for action in (refuse, defer)]
         gateway = self.routed(hops)
         for number in range(len(hops)):

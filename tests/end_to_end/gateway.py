@@ -182,13 +182,14 @@ class Hop:
     Each fault is (step, action) and spends one connection; later connections are served well. Steps: greeting, ehlo,
     starttls, mail, rcpt, data, body, dot, quit. action(socket, reply) sends what it likes instead of the reply, and
     returns True when the conversation goes on. With CHUNKING among `offers` the steps of BDAT are body, when its octets
-    are still to come, and dot; what arrives is kept dot-stuffed and with its end mark, as by DATA.
+    are still to come, and dot (503 when it `refuses` the recipients, by a fault at rcpt); what arrives is kept dot-stuffed and with its end mark, as by DATA.
     """
 
-    def __init__(self, *faults, tls=None, pipelining=True, offers=("8BITMIME", "SIZE 100000000"), port=0):
+    def __init__(self, *faults, tls=None, pipelining=True, offers=("8BITMIME", "SIZE 100000000"), refuses=False,
+                 port=0):
         self.faults, self.tls, self.pipelining, self.offers = list(faults), tls, pipelining, offers
         self.seen, self.accepted, self.clear, self.connections = [], [], 0, 0
-        self.commands = []
+        self.commands, self.refuses = [], refuses
         self.listener = socket.create_server(("127.0.0.1", port), backlog=100)
         self.port = self.listener.getsockname()[1]
         self.open = []
@@ -278,7 +279,7 @@ class Hop:
                 answer("quit", "221 bye\r\n")
                 return
             else:
-                valid = 0 if verb in (b"MAIL", b"RSET") else valid + (verb == b"RCPT" and fault[0] != "rcpt")
+                valid = 0 if verb in (b"MAIL", b"RSET") else valid + (verb == b"RCPT" and not (fault[0] == "rcpt" and self.refuses))
                 go_on = answer(verb.decode().lower(), "250 2.1.0 Ok\r\n")
 
     def close(self):

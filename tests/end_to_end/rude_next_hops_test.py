@@ -80,9 +80,10 @@ class RudeNextHops(Attacked):
         return self.gateway(policy={"routes": routes}, **more)
 
     def test_every_fault_at_every_step_is_survived_and_the_mail_arrives(self):
-        for pipelining in (True, False):
-            cases = [(step, name) for step in STEPS for name in FAULTS]
-            hops = [self.hop((step, once(FAULTS[name])), pipelining=pipelining) for step, name in cases]
+        for how in ({}, {"pipelining": False}, {"offers": ("SIZE 100000000", "CHUNKING")}):
+            bdat = "offers" in how
+            cases = [(step, name) for step in STEPS for name in FAULTS if not bdat or step not in ("data", "body")]
+            hops = [self.hop((step, once(FAULTS[name])), **how) for step, name in cases]
             gateway = self.routed(hops)
             for number, case in enumerate(cases):
                 self.submit(gateway, f"b@c{number}.test", body=f"Subject: {case}\r\n\r\n{'x' * 2000}\r\n")
@@ -94,11 +95,13 @@ class RudeNextHops(Attacked):
             self.assertEqual(status["mail"]["bounced"], 0, [event for event in gateway.events() if event["type"] == "Bounce"])
             doubts = {event["recipient"] for event in gateway.events() if event["type"] == "Ambiguous"}
             for number, (case, hop) in enumerate(zip(cases, hops)):
-                with self.subTest(case=case, pipelining=pipelining):
+                with self.subTest(case=case, how=how):
                     # It lies: it took the text and said that it did not, or the other way round.
                     lies = {"dot": ("extra", "late-extra", "huge", "terminal"),
                             "body": ("421-open", "terminal", "huge", "extra", "late-extra")}.get(case[0], ())
-                    self.assertIn(len(hop.accepted), (0, 1, 2) if case[1] in lies else (1,))
+                    # By BDAT the text is there when it errs on MAIL, and it may take it all the same.
+                    counts = (0, 1, 2) if case[1] in lies else (1, 2) if bdat and case[0] in ("ehlo", "mail", "rcpt") else (1,)
+                    self.assertIn(len(hop.accepted), counts)
                     self.assertIn(f"Subject: {case}".encode(), hop.seen[-1])
                     if case[0] == "dot" and case[1] in ("close", "reset", "garbage", "half", "bare-lf", "endless", "huge"):
                         self.assertIn(f"b@c{number}.test", doubts)

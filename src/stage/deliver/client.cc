@@ -96,7 +96,10 @@ std::size_t client::on_input(byte_view bytes) noexcept {
 }
 
 void client::on_reply(const smtp::reply& reply) {
-    if (out_of_step_ && step_ != step::final_reply && step_ != step::quit) {
+    // The reply to DATA stands between those to the envelope and the last: with BDAT one too many
+    // may be the last.
+    const bool is_last = step_ == step::final_reply && !by_bdat_;
+    if (out_of_step_ && !is_last && step_ != step::quit) {
         // Every later reply would be taken for the one before it.
         give_up("more replies than commands, from: " + smtp::to_line(reply));
         return;

@@ -358,7 +358,9 @@ void client::on_final_reply(const smtp::reply& reply) {
         finish(false, smtp::to_line(told));
         return;
     }
-    if (by_bdat_ && reply.code / 100 == 3) {
+    // "Destination address valid": one reply too many came for RCPT, and this is not the last.
+    const bool is_for_recipient = reply.status == smtp::enhanced_status{2, 1, 5};
+    if (by_bdat_ && (reply.code / 100 == 3 || is_for_recipient)) {
         give_up("nonsense reply to BDAT: " + smtp::to_line(reply));
         return;
     }

@@ -395,6 +395,17 @@ TEST_F(ClientTest, APushBackIsSeenBeforeTheFirstMessage) {
     EXPECT_EQ(push_back_, push_back::connection_refused);
 }
 
+TEST_F(ClientTest, AReplyForARecipientIsNotTakenForTheLast) {
+    auto far = make_peer(both);
+    far->answer = [](const std::string& line) {
+        return line.starts_with("RCPT") ? "250 2.1.5 ok\r\n250 2.1.5 ok\r\n" : ok(line);
+    };
+    jobs_.push_back({"x\r\n"});
+    run(far->port());
+    ASSERT_EQ(outcomes_.size(), 1U);
+    EXPECT_EQ(outcomes_[0].result, attempt_result::ambiguous);
+}
+
 TEST_F(ClientTest, OfManyRecipientsThoseThatWereRefusedAreNotInDoubt) {
     envelope_.recipients.push_back({"nobody@far.test", "", 0});
     envelope_.recipients.push_back({"c@far.test", "", 0});
