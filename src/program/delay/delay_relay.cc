@@ -84,7 +84,8 @@ private:
         net::stream* stream = nullptr;
         std::size_t on_the_way = 0; // From here to the other half.
         bool is_target = false;
-        bool waiting = false;
+        bool waiting = false;  // Input is kept in the stream.
+        bool finished = false; // And its sender has ended.
 
         std::size_t on_input(byte_view bytes) noexcept override {
             const half& to = owner->other(*this);
@@ -108,11 +109,21 @@ private:
             owner->settle();
         }
 
+        bool on_peer_finished() noexcept override {
+            finished = waiting;
+            return finished;
+        }
+
         void on_output_sent() noexcept override { owner->other(*this).go_on(); }
 
         void go_on() {
             if (stream != nullptr && std::exchange(waiting, false)) {
                 stream->resume_input();
+            }
+            if (stream != nullptr && finished && !waiting) {
+                std::exchange(stream, nullptr)->close();
+                owner->send(delay_relay::event::end, !is_target, {});
+                owner->settle();
             }
         }
     };
