@@ -371,7 +371,8 @@ class Misbehaviour(unittest.TestCase):
         def script(name, kind, query, tcp):
             return [] if name.startswith("silent") else [self.usual(name, kind, query).pack()]
         _, ask = self.serve(script, "--timeout-ms", 5000)
-        ask.all(*[f"route:silent{i}.d.test" for i in range(200)])
+        found = ask.all(*[f"route:silent{i}.d.test" for i in range(200)], *[f"route:beside{i}.d.test" for i in range(20)])
+        self.assertEqual([one["verdict"] for one in found], ["hosts"] * 20 + ["trouble"] * 200)  # As they came.
         begun = time.monotonic()
         found = [ask(f"route:good{i}.d.test")["verdict"] for i in range(20)]
         self.assertEqual(set(found), {"hosts"}, found)

@@ -1,0 +1,129 @@
+// The thread: answers come home, none is lost when it stops, and nothing is asked of the network.
+
+#include "runtime/resolve/resolver.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <latch>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace ebbgate::dns {
+namespace {
+
+// Nobody answers at port 1.
+resolver_settings nobody() {
+    resolver_settings settings;
+    settings.context.servers = {config::parse_endpoint("127.0.0.1:1").value()};
+    settings.context.hosts.clear();
+    return settings;
+}
+
+TEST(Resolver, AnswersComeHomeFromManyThreads) {
+    auto opened = resolver::open(nobody());
+    ASSERT_TRUE(opened.has_value()) << opened.error().detail;
+    constexpr int thread_count = 4;
+    constexpr int questions = 200;
+    std::atomic<int> at_home = 0;
+    std::atomic<int> running = thread_count;
+    std::latch stopped(1);
+    std::vector<std::thread> threads;
+    for (int i = 0; i < thread_count; ++i) {
+        threads.emplace_back([&] {
+            auto home = task::reactor::open({});
+            ASSERT_TRUE(home.has_value());
+            const std::thread::id here = std::this_thread::get_id();
+            int missing = questions;
+            for (int question = 0; question < questions; ++question) {
+                // libunbound knows this one by itself.
+                (*opened)->ask(**home, "localhost", record_type::a, [&](const answer& got) {
+                    --missing;
+                    at_home += std::this_thread::get_id() == here &&
+                                       got.status == answer_status::found && got.rdata.size() == 1
+                                   ? 1
+                                   : 0;
+                });
+            }
+            while (missing > 0) {
+                (*home)->run_once(100);
+            }
+            --running;
+            stopped.wait(); // A reactor outlives the resolver's thread.
+        });
+    }
+    while (running.load() > 0) {
+        std::this_thread::yield();
+    }
+    (*opened)->stop();
+    stopped.count_down();
+    for (std::thread& one : threads) {
+        one.join();
+    }
+    EXPECT_EQ(at_home.load(), thread_count * questions);
+    EXPECT_EQ((*opened)->counts().found, static_cast<std::uint64_t>(thread_count * questions));
+    EXPECT_EQ((*opened)->counts().unanswered, 0U);
+}
+
+TEST(Resolver, StoppingWhileThreadsAskLosesNoAnswer) {
+    for (int round = 0; round < 5; ++round) {
+        auto opened = resolver::open(nobody());
+        ASSERT_TRUE(opened.has_value()) << opened.error().detail;
+        std::atomic<int> asked = 0;
+        std::latch stopped(1);
+        std::thread other([&] {
+            auto home = task::reactor::open({});
+            ASSERT_TRUE(home.has_value());
+            int missing = 300;
+            for (int question = 0; question < 300; ++question) {
+                (*opened)->ask(**home,
+                               "n" + std::to_string(question) + ".example",
+                               record_type::mx,
+                               [&](const answer& got) {
+                                   EXPECT_EQ(got.status, answer_status::trouble);
+                                   --missing;
+                               });
+                ++asked;
+            }
+            while (missing > 0) {
+                (*home)->run_once(100);
+            }
+            stopped.wait();
+        });
+        while (asked.load() < 50 * round) {
+            std::this_thread::yield();
+        }
+        (*opened)->stop();
+        stopped.count_down();
+        other.join();
+        EXPECT_EQ((*opened)->counts().unanswered, 0U);
+    }
+}
+
+TEST(Resolver, ANameWithAZeroByteIsNotCut) {
+    auto home = task::reactor::open({});
+    auto opened = resolver::open(nobody());
+    ASSERT_TRUE(home.has_value() && opened.has_value());
+    answer got;
+    got.text.clear();
+    (*opened)->ask(**home, std::string("localhost\0x", 11), record_type::a, [&](const answer& one) {
+        got = one;
+    });
+    for (int turn = 0; turn < 100 && got.text.empty(); ++turn) {
+        (*home)->run_once(10);
+    }
+    EXPECT_EQ(got.status, answer_status::trouble);
+}
+
+TEST(Resolver, AFileThatIsNoTrustAnchorIsToldAtOnce) {
+    resolver_settings settings = nobody();
+    settings.context.trust_anchor = "/nowhere/root.key";
+    const auto opened = resolver::open(settings);
+    ASSERT_FALSE(opened.has_value());
+    EXPECT_NE(opened.error().detail.find("/nowhere/root.key"), std::string::npos);
+}
+
+} // namespace
+} // namespace ebbgate::dns
