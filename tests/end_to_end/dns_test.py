@@ -498,6 +498,22 @@ class Misbehaviour(unittest.TestCase):
         ask.all("forget:", "route:d.test")
         self.assertEqual(ask("counts:")["unanswered"], 0)
 
+    def test_what_does_not_exist_is_remembered(self):
+        server, ask = self.serve(lambda name, kind, query, tcp: [reply(query, rcode=3).pack()])
+        for _ in range(50):
+            self.assertEqual(ask("route:no.d.test")["verdict"], "no_domain")
+        self.assertEqual(server.asked["no.d.test", "MX"], 1)
+
+    def test_questions_are_in_mixed_case(self):
+        seen = []
+
+        def script(name, kind, query, tcp):
+            seen.append(str(query.q.qname).rstrip("."))
+            return [self.usual(name, kind, query).pack()]
+        _, ask = self.serve(script)
+        self.assertEqual(ask("route:a-long-name-with-many-letters.d.test")["verdict"], "hosts")
+        self.assertNotIn(seen[0], (seen[0].lower(), seen[0].upper()))
+
     def test_trouble_is_asked_again_but_not_at_once(self):
         state = {"rcode": 2}
         server, ask = self.serve(lambda name, kind, query, tcp: [

@@ -78,7 +78,11 @@ result<context_pointer> open_context(const context_settings& settings) {
         }
     }
     if (settings.servers.empty()) {
-        if (const int fault = ub_ctx_resolvconf(raw, settings.resolv_conf.c_str()); fault != 0) {
+        // resolv.conf(5): without the file the server is on this host.
+        const int fault = access(settings.resolv_conf.c_str(), R_OK) == 0
+                              ? ub_ctx_resolvconf(raw, settings.resolv_conf.c_str())
+                              : ub_ctx_set_fwd(raw, "127.0.0.1");
+        if (fault != 0) {
             return std::unexpected(wrong(settings.resolv_conf, fault));
         }
     }

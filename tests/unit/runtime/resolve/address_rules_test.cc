@@ -105,5 +105,11 @@ TEST(AddressRules, AnAddressCountsOnce) {
         1U);
 }
 
+TEST(AddressRules, LoopbackIsNoAddressOfOurs) {
+    for (const config::ip_address& one : own_addresses()) {
+        EXPECT_FALSE(one.is_loopback()) << to_text(one);
+    }
+}
+
 } // namespace
 } // namespace ebbgate::dns

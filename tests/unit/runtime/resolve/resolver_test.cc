@@ -125,5 +125,11 @@ TEST(Resolver, AFileThatIsNoTrustAnchorIsToldAtOnce) {
     EXPECT_NE(opened.error().detail.find("/nowhere/root.key"), std::string::npos);
 }
 
+TEST(Resolver, AMachineWithoutResolvConfAsksItself) {
+    resolver_settings settings;
+    settings.context.resolv_conf = "/nowhere/resolv.conf";
+    EXPECT_TRUE(resolver::open(settings).has_value());
+}
+
 } // namespace
 } // namespace ebbgate::dns
