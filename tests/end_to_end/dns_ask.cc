@@ -5,14 +5,18 @@
 //
 // Input   A line in standard input: questions that are asked at once, each KIND:NAME. A KIND is
 //         route, host, or a type of record: mx, a, aaaa, txt, tlsa, ptr, cname. "KIND:NAME*9" is
-//         asked nine times. "counts:" and "forget:" and "stop:" are answered at once.
+//         asked nine times. "probe:NAME" asks whether the servers pass DNSSEC on. "counts:" and
+//         "forget:" and "stop:" are answered at once.
 // Output  A line of JSON for each answer, as they come, then an empty line.
 
 #include "codec/dns/rdata.h"
 #include "codec/json/writer.h"
 #include "runtime/resolve/address_rules.h"
+#include "runtime/resolve/dnssec_probe.h"
 #include "runtime/resolve/mail_hosts.h"
 #include "runtime/resolve/resolver.h"
+
+#include <fmt/format.h>
 
 #include <charconv>
 #include <chrono>
@@ -227,6 +231,11 @@ bool program::answer_at_once(const std::string& question) {
         resolver_->stop();
     } else if (question == "forget:") {
         hosts_->forget();
+    } else if (question.starts_with("probe:")) {
+        constexpr std::string_view names[] = {"passed", "dropped", "unknown"};
+        const auto support =
+            dns::probe_dnssec(settings_.context, question.substr(6), settings_.timeout);
+        print(fmt::format("\"{}\"", names[static_cast<std::size_t>(support)]));
     } else if (question == "counts:") {
         const dns::resolver_counts counts = resolver_->counts();
         std::string line;

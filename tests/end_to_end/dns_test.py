@@ -322,6 +322,17 @@ class Signed(unittest.TestCase):
         found = self.ask("route:two.z.example")
         self.assertEqual((found["verdict"], found["mx_secure"]), ("hosts", False))
 
+    def test_whether_the_servers_pass_dnssec_on(self):
+        self.assertEqual(self.ask("probe:s.example"), "passed")
+        self.assertEqual(self.ask("probe:z.example"), "unknown")  # Not signed.
+        plain = Nsd({"s.example": zone_text("s.example", SIGNED)})
+        self.addCleanup(plain.close)
+        with Asker("--anchor", self.anchor, server=plain.server) as ask:
+            self.assertEqual(ask("probe:s.example"), "dropped")
+            self.assertTrue(ask("mx:s.example")["bogus"])
+        with Asker("--anchor", self.anchor, "--timeout-ms", 500, server="127.0.0.1:1") as ask:
+            self.assertEqual(ask("probe:s.example"), "unknown")
+
     def test_bogus_defers(self):
         found = self.ask("a:mx.b.example")
         self.assertEqual((found["status"], found["bogus"], found["records"]), ("trouble", True, []), found)
