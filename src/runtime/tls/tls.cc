@@ -1,5 +1,7 @@
 #include "runtime/tls/tls.h"
 
+#include "runtime/tls/judge.h"
+
 #include <wolfssl/options.h>
 #include <wolfssl/ssl.h>
 
@@ -8,7 +10,9 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <ctime>
 #include <utility>
+#include <vector>
 
 namespace ebbgate::tls {
 
@@ -79,6 +83,26 @@ public:
         }
     }
 
+    // A client that asks something of its peer's certificate.
+    tls_filter(WOLFSSL_CTX* context,
+               const std::string& server_name,
+               requirement required,
+               std::shared_ptr<const trust_store> authorities,
+               client_events events)
+        : tls_filter(context, true, server_name, [this](const std::string& cipher) {
+              if (events_.on_established) {
+                  events_.on_established({cipher, verdict_});
+              }
+          }) {
+        required_ = std::move(required);
+        authorities_ = std::move(authorities);
+        events_ = std::move(events);
+        if (ssl_ != nullptr && required_.check != check::none) {
+            wolfSSL_set_verify(ssl_, WOLFSSL_VERIFY_PEER, &on_certificates);
+            wolfSSL_SetCertCbCtx(ssl_, this);
+        }
+    }
+
     // A server whose context waits for the client's server name.
     tls_filter(std::shared_ptr<const server_identities> identities,
                server_identities::established on_established,
@@ -137,6 +161,24 @@ public:
         return work() == status::good;
     }
 
+    // The library has no authorities, so it finds the first certificate that it looks at wrong and
+    // asks here. All of them are judged then, once: accepting one makes the library believe it, and
+    // not ask about those that it signed.
+    static int on_certificates(int, WOLFSSL_X509_STORE_CTX* store) {
+        auto& self = *static_cast<tls_filter*>(store->userCtx);
+        if (!self.is_judged_) {
+            self.is_judged_ = true;
+            std::vector<byte_view> chain;
+            for (int at = 0; at < store->totalCerts; ++at) {
+                const WOLFSSL_BUFFER_INFO& der = store->certs[at];
+                chain.emplace_back(reinterpret_cast<const char*>(der.buffer), der.length);
+            }
+            self.verdict_ =
+                judge(self.required_, chain, self.authorities_.get(), std::time(nullptr));
+        }
+        return self.is_accepted() ? 1 : 0;
+    }
+
     static int read_wire(WOLFSSL*, char* to, int bytes, void* self_pointer) {
         auto& self = *static_cast<tls_filter*>(self_pointer);
         if (self.input_.empty()) {
@@ -183,6 +225,30 @@ private:
         return done;
     }
 
+    [[nodiscard]] bool is_accepted() const noexcept {
+        return verdict_.failure == failure::none || !required_.enforced;
+    }
+
+    // False: the library never asked about the certificate, and nothing is known of it.
+    [[nodiscard]] bool was_judged() noexcept {
+        if (required_.check != check::none && !is_judged_) {
+            verdict_.failure = failure::certificate_not_trusted;
+            verdict_.detail = "the peer showed no certificate";
+        }
+        return is_accepted();
+    }
+
+    status handshake_failed(int error) noexcept {
+        if (verdict_.failure == failure::none || !required_.enforced) {
+            verdict_.failure = failure::handshake;
+            verdict_.detail = wolfSSL_ERR_reason_error_string(static_cast<unsigned long>(error));
+        }
+        if (auto told = std::exchange(events_.on_failed, nullptr); told) {
+            told(verdict_);
+        }
+        return status::failed;
+    }
+
     status outcome(int result) noexcept {
         const int error = wolfSSL_get_error(ssl_, result);
         if (error == WOLFSSL_ERROR_WANT_READ || error == WOLFSSL_ERROR_WANT_WRITE) {
@@ -198,7 +264,13 @@ private:
         if (!established_) {
             const int result = is_client_ ? wolfSSL_connect(ssl_) : wolfSSL_accept(ssl_);
             if (result != WOLFSSL_SUCCESS) {
-                return outcome(result);
+                const status so_far = outcome(result);
+                return so_far == status::good || !is_client_
+                           ? so_far
+                           : handshake_failed(wolfSSL_get_error(ssl_, result));
+            }
+            if (!was_judged()) {
+                return handshake_failed(0);
             }
             established_ = true;
             const char* cipher = wolfSSL_get_cipher(ssl_);
@@ -225,7 +297,12 @@ private:
     std::string server_name_;
     net::stream* stream_ = nullptr;
     byte_view input_;
+    requirement required_;
+    std::shared_ptr<const trust_store> authorities_;
+    client_events events_;
+    verdict verdict_;
     bool is_client_;
+    bool is_judged_ = false;
     bool established_ = false;
 };
 
@@ -312,6 +389,29 @@ std::unique_ptr<net::filter> context::make_filter(const std::string& server_name
                                                   established on_established) const {
     return std::make_unique<tls_filter>(
         native_->context, native_->is_client, server_name, std::move(on_established));
+}
+
+std::unique_ptr<net::filter> context::make_filter(const std::string& server_name,
+                                                  requirement required,
+                                                  std::shared_ptr<const trust_store> authorities,
+                                                  client_events events) const {
+    if (required.check == check::dane && usable_records(required.records).empty()) {
+        required.check = check::none;
+    }
+    if (required.check == check::none) {
+        return std::make_unique<tls_filter>(
+            native_->context, server_name, std::move(required), nullptr, std::move(events));
+    }
+    // The library keeps what a peer sends as authorities of the context: one for each connection,
+    // so that nobody's are believed, or kept, for another.
+    WOLFSSL_CTX* own = wolfSSL_CTX_new(wolfSSLv23_client_method());
+    if (own != nullptr) {
+        set_common(own);
+    }
+    auto filter = std::make_unique<tls_filter>(
+        own, server_name, std::move(required), std::move(authorities), std::move(events));
+    wolfSSL_CTX_free(own); // The connection holds it.
+    return filter;
 }
 
 std::unique_ptr<net::filter> make_server_filter(std::shared_ptr<const server_identities> identities,

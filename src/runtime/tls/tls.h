@@ -1,9 +1,10 @@
 // TLS for streams: contexts made from certificate files, and the filter that encrypts a stream.
 //
-// Input   PEM certificate chain and key (server), or nothing (client).
+// Input   PEM certificate chain and key (server); what is required of the peer (client).
 // Output  A net::filter for one connection; plain text in and out, all in memory.
 // Owner   One context a reactor and certificate: wolfSSL's own counts are not shared by threads.
-// Fails   Contexts say which file and why; a connection's fault ends its stream (tls_failed).
+// Fails   Contexts say which file and why; a connection's fault ends its stream (tls_failed), and
+//         a client is told before by client_events why.
 // Bounds  One record (16 KiB) of plain text at a time.
 // Specs   RFC 8446, RFC 5246; TLS 1.2 and 1.3 only (RFC 8996).
 
@@ -12,6 +13,8 @@
 #include "ebbgate/base/result.h"
 
 #include "runtime/net/stream.h"
+#include "runtime/tls/requirement.h"
+#include "runtime/tls/trust_store.h"
 
 #include <functional>
 #include <memory>
@@ -24,11 +27,19 @@ struct WOLFSSL_CTX;
 
 namespace ebbgate::tls {
 
+// Called from within the stream's own call: neither may close the stream.
+struct client_events {
+    std::function<void(const session_facts& facts)> on_established;
+    // The handshake failed by TLS; the stream ends next (tls_failed), or begin_handshake() is
+    // false. Not called when the connection itself broke.
+    std::function<void(const verdict& why)> on_failed;
+};
+
 class context {
 public:
     [[nodiscard]] static result<std::shared_ptr<context>>
     for_server(const std::string& certificate_path, const std::string& key_path);
-    // Opportunistic: the peer's certificate is not checked (RFC 3207, RFC 7435).
+    // What is asked of the peer's certificate is said for each filter.
     [[nodiscard]] static result<std::shared_ptr<context>> for_client();
     ~context();
     context(const context&) = delete;
@@ -37,9 +48,16 @@ public:
     // Called once when the handshake is over, with "TLSv1.3 with cipher NAME".
     using established = std::function<void(const std::string& cipher)>;
 
-    // `server_name` is what a client asks for (SNI).
+    // `server_name` is what a client asks for (SNI). Opportunistic: the peer's certificate is not
+    // checked (RFC 3207, RFC 7435).
     [[nodiscard]] std::unique_ptr<net::filter> make_filter(const std::string& server_name,
                                                            established on_established) const;
+    // A client's, with a requirement. `authorities` is for check::names; null: nobody is trusted.
+    [[nodiscard]] std::unique_ptr<net::filter>
+    make_filter(const std::string& server_name,
+                requirement required,
+                std::shared_ptr<const trust_store> authorities,
+                client_events events) const;
 
     // The library's own; lives as long as the context or a filter made from it.
     [[nodiscard]] WOLFSSL_CTX* handle() const noexcept;
