@@ -115,7 +115,10 @@ void client::on_reply(const smtp::reply& reply) {
     case step::starttls:
         if (reply.code == 220) {
             start_tls();
-        } else if (destination_.tls == tls_use::required) {
+            break;
+        }
+        tls_state_ = deliver::tls_state::refused;
+        if (destination_.tls == tls_use::required) {
             give_up("TLS is required and was refused: " + smtp::to_line(reply));
         } else {
             ready();
@@ -195,6 +198,7 @@ void client::on_ehlo(const smtp::reply& reply) {
             say("STARTTLS\r\n", step::starttls, settings_.command_timeout_ms);
             return;
         }
+        tls_state_ = deliver::tls_state::not_offered;
         if (destination_.tls == tls_use::required) {
             give_up("TLS is required and not offered");
             return;
@@ -207,8 +211,9 @@ void client::start_tls() {
     step_ = step::handshake;
     arm(settings_.command_timeout_ms);
     parser_ = {};
-    stream_->set_filter(tls_->make_filter(destination_.host, [this](const std::string& cipher) {
-        cipher_ = cipher;
+    const auto established = [this](const tls::session_facts& facts) {
+        tls_facts_ = facts;
+        tls_state_ = deliver::tls_state::established;
         secure_ = true;
         // The first EHLO must not stand inside the library's own call.
         reactor_.post([this] {
@@ -218,10 +223,27 @@ void client::start_tls() {
                     settings_.command_timeout_ms);
             }
         });
-    }));
+    };
+    // Until the handshake tells more: the connection may just break.
+    tls_state_ = deliver::tls_state::failed;
+    tls_facts_ = {};
+    tls_facts_.verdict.failure = tls::failure::handshake;
+    stream_->set_filter(tls_->make_filter(
+        destination_.host,
+        destination_.requirement,
+        destination_.authorities,
+        {established, [this](const tls::verdict& why) { tls_facts_.verdict = why; }}));
     if (!tls::begin_handshake(*stream_->get_filter(), *stream_)) {
-        give_up("TLS handshake failed");
+        give_up(tls_failure());
     }
+}
+
+std::string client::tls_failure() const {
+    std::string text = std::string("TLS failed: ") + tls::to_text(tls_facts_.verdict.failure);
+    if (!tls_facts_.verdict.detail.empty()) {
+        text += " (" + tls_facts_.verdict.detail + ")";
+    }
+    return text;
 }
 
 void client::ready() {
@@ -272,7 +294,10 @@ void client::on_closed(net::close_reason reason) noexcept {
         // Replies come in order and this end came behind the last: BDAT was not looked at.
         may_have_arrived_ = false;
     }
-    give_up(reason == net::close_reason::tls_failed ? "TLS failed" : "lost connection");
+    const bool by_tls = reason == net::close_reason::tls_failed;
+    give_up(by_tls && step_ == step::handshake ? tls_failure()
+            : by_tls                           ? "TLS failed"
+                                               : "lost connection");
 }
 
 void client::give_up(const std::string& why) {

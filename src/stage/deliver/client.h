@@ -43,7 +43,13 @@ struct destination {
     std::string source; // The address to connect from; empty: the kernel chooses.
     std::string host;   // As configured: for SNI and the log.
     tls_use tls = tls_use::opportunistic;
+    // Of the certificate. One that is enforced goes with tls_use::required.
+    tls::requirement requirement = {};
+    std::shared_ptr<const tls::trust_store> authorities = {};
 };
+
+// How far TLS came. A connection made again in the clear keeps what the first one came to.
+enum class tls_state : std::uint8_t { untried, not_offered, refused, failed, established };
 
 enum class attempt_result : std::uint8_t {
     delivered,
@@ -180,7 +186,12 @@ public:
 
     [[nodiscard]] std::uint32_t uses() const noexcept { return uses_; }
 
-    [[nodiscard]] const std::string& tls_cipher() const noexcept { return cipher_; }
+    [[nodiscard]] const std::string& tls_cipher() const noexcept { return tls_facts_.cipher; }
+
+    [[nodiscard]] deliver::tls_state tls_state() const noexcept { return tls_state_; }
+
+    // With tls_state::failed: why.
+    [[nodiscard]] const tls::session_facts& tls_facts() const noexcept { return tls_facts_; }
 
     [[nodiscard]] std::uint64_t connection_us() const noexcept { return connection_us_; }
 
@@ -226,6 +237,7 @@ private:
     void on_data_reply(const smtp::reply& reply);
     void on_final_reply(const smtp::reply& reply);
     void start_tls();
+    [[nodiscard]] std::string tls_failure() const;
     void ready();
     void take_job();
     [[nodiscard]] std::uint32_t messages_max() const noexcept;
@@ -267,7 +279,7 @@ private:
     std::vector<bool> accepted_;
     smtp::dot_unstuffer unstuffer_;
     std::string gathered_; // The body as BDAT wants it.
-    std::string cipher_;
+    tls::session_facts tls_facts_;
     std::uint64_t begun_us_ = 0;
     std::uint64_t connection_us_ = 0;
     std::size_t answered_ = 0; // Recipients that have a reply.
@@ -276,6 +288,7 @@ private:
     std::uint32_t uses_ = 0;
     step step_ = step::connect;
     push_back push_back_ = push_back::none;
+    deliver::tls_state tls_state_ = deliver::tls_state::untried;
     bool secure_ = false;
     bool was_ready_ = false;
     bool has_job_ = false;
