@@ -100,6 +100,7 @@ enum class command_fault : std::uint8_t {
     repeated_parameter,
     unknown_parameter,
     binary_mime,
+    require_tls,
 };
 
 [[nodiscard]] fixed_reply reply_for(command_fault fault) noexcept;

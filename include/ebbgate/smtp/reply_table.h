@@ -1,6 +1,6 @@
 // Every fixed reply of the server, in one table. 421 and 521 end the session.
 //
-// Specs   RFC 5321 4.2.3, RFC 3463, RFC 4954, RFC 3207, RFC 3030, RFC 1870, RFC 6531.
+// Specs   RFC 5321 4.2.3, RFC 3463, RFC 4954, RFC 3207, RFC 3030, RFC 1870, RFC 6531, RFC 8689.
 
 #pragma once
 
@@ -87,6 +87,8 @@ inline constexpr fixed_reply address_too_long = "501 5.1.3 Address too long\r\n"
 inline constexpr fixed_reply bad_parameter = "501 5.5.4 Error: bad parameter value\r\n";
 inline constexpr fixed_reply repeated_parameter = "501 5.5.4 Error: parameter given twice\r\n";
 inline constexpr fixed_reply unknown_parameter = "555 5.5.4 Unsupported parameter\r\n";
+// Not announced, because it cannot be promised for every destination (RFC 8689 2).
+inline constexpr fixed_reply require_tls = "555 5.5.4 REQUIRETLS is not supported\r\n";
 inline constexpr fixed_reply binary_mime = "555 5.6.1 BODY=BINARYMIME is not supported\r\n";
 // After this one the session ends: where the chunk stops is unknown, and its bytes must not be
 // read as commands.

@@ -293,6 +293,8 @@ fixed_reply reply_for(command_fault fault) noexcept {
         return reply_table::unknown_parameter;
     case command_fault::binary_mime:
         return reply_table::binary_mime;
+    case command_fault::require_tls:
+        return reply_table::require_tls;
     }
     return reply_table::unknown_command;
 }

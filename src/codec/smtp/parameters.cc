@@ -172,7 +172,9 @@ std::expected<mail_parameters, command_fault> parse_mail_parameters(byte_view te
         }
         const unsigned keyword = mail_keyword_of(given->keyword);
         if (keyword == 0) {
-            return std::unexpected(command_fault::unknown_parameter);
+            return std::unexpected(equals_ignoring_case(given->keyword, "requiretls")
+                                       ? command_fault::require_tls
+                                       : command_fault::unknown_parameter);
         }
         if ((seen & keyword) != 0) {
             return std::unexpected(command_fault::repeated_parameter);

@@ -42,6 +42,8 @@ std::vector<fault_case> faults() {
         {"SIZE of 21 digits", "MAIL FROM:<> SIZE=100000000000000000000", bad_parameter},
         {"SIZE twice", "MAIL FROM:<> SIZE=1 size=2", repeated_parameter},
         {"BINARYMIME", "MAIL FROM:<> BODY=BINARYMIME", binary_mime},
+        {"REQUIRETLS", "MAIL FROM:<> REQUIRETLS", require_tls},
+        {"requiretls_behind", "MAIL FROM:<> SIZE=1 requiretls", require_tls},
         {"unknown body", "MAIL FROM:<> BODY=9BIT", bad_parameter},
         {"unknown parameter", "MAIL FROM:<> HOLDFOR=100", unknown_parameter},
         {"RET with nonsense", "MAIL FROM:<> RET=SOME", bad_parameter},

@@ -54,6 +54,9 @@ TEST(HeaderRepair, ChangesWhatItMustAndNothingElse) {
         {"may repeat",
          theirs + "Received: a\r\nReceived: b\r\nReferences: a\r\nReferences: b\r\n\r\n",
          theirs + "Received: a\r\nReceived: b\r\nReferences: a\r\nReferences: b\r\n\r\n"},
+        {"TLS-Required (RFC 8689 5)",
+         theirs + "TLS-Required: No\r\n\r\n",
+         theirs + "TLS-Required: No\r\n\r\n"},
         {"one From", theirs + "From: a\r\n\r\n", theirs + "From: a\r\n\r\n"},
     };
     for (const repair_case& c : cases) {
