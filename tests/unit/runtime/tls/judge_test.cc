@@ -32,7 +32,7 @@ protected:
 
     static std::unique_ptr<pki>& made() {
         static std::unique_ptr<pki>
-            one; // NOLINT(cppcoreguidelines-avoid-non-const-global-variables)
+            one; // NOLINT(cppcoreguidelines-avoid-non-const-global-variables): one for the suite
         return one;
     }
 

@@ -1,0 +1,234 @@
+#!/usr/bin/env python3
+"""MTA-STS policies, fetched from a web server of the test's own."""
+
+import http.server
+import os
+import ssl
+import subprocess
+import tempfile
+import threading
+import time
+import unittest
+
+PROGRAM = os.environ["EBBGATE_FIND_POLICY"]
+POLICY = "version: STSv1\r\nmode: %s\r\nmx: mx.%s\r\nmax_age: %d\r\n"
+DAY = 86400
+
+
+def openssl(folder, *arguments):
+    subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+
+class WebServer:
+    """Serves what `pages` says for a host: (status, headers, body), and counts."""
+
+    def __init__(self, folder, certificate):
+        self.pages = {}
+        self.hits = []
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                host = self.headers["Host"].split(":")[0]
+                outer.hits.append(host + self.path)
+                status, headers, body = outer.pages.get(host, (404, {}, b""))
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                try:
+                    self.wfile.write(body)
+                except OSError:
+                    pass
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(f"{folder}/{certificate}.pem", f"{folder}/{certificate}.key")
+        self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        self.port = self.server.server_address[1]
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def put(self, domain, mode="enforce", max_age=DAY, body=None, status=200,
+            content_type="text/plain; charset=utf-8", **headers):
+        text = body if body is not None else (POLICY % (mode, domain, max_age)).encode()
+        self.pages["mta-sts." + domain] = (status, {"Content-Type": content_type, **headers}, text)
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+class Finder:
+    def __init__(self, folder, port, store="sts.sqlite"):
+        self.process = subprocess.Popen(
+            [PROGRAM, f"{folder}/{store}", f"{folder}/ca.pem", f"127.0.0.1:{port}"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
+    def tell(self, line):
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
+    def find(self, domain, times=1):
+        self.tell(f"find {domain} {times}")
+        lines = [self.process.stdout.readline().strip() for _ in range(times)]
+        return lines if times > 1 else lines[0]
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait(20)
+        self.process.stdout.close()
+
+
+class MtaSts(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory()
+        folder = cls.folder.name
+        ec = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+        openssl(folder, "req", "-x509", *ec, "-days", "2", "-subj", "/CN=Test CA", "-keyout", "ca.key", "-out", "ca.pem")
+        names = ",".join(f"DNS:mta-sts.{name}.test" for name in "abcdefghijklmnopqrstuvw")
+        with open(f"{folder}/ext", "w", encoding="ascii") as file:
+            file.write(f"subjectAltName={names}\n")
+        openssl(folder, "req", *ec, "-subj", "/CN=web", "-keyout", "web.key", "-out", "web.csr")
+        openssl(folder, "x509", "-req", "-days", "2", "-in", "web.csr", "-CA", "ca.pem", "-CAkey", "ca.key",
+                "-CAcreateserial", "-extfile", "ext", "-out", "web.pem")
+        openssl(folder, "req", "-x509", *ec, "-days", "2", "-subj", "/CN=self", "-addext", f"subjectAltName={names}",
+                "-keyout", "self.key", "-out", "self.pem")
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.folder.cleanup()
+
+    def setUp(self):
+        self.store = self.id().split(".")[-1] + ".sqlite"
+        self.web = WebServer(self.folder.name, "web")
+        self.addCleanup(self.web.close)
+        self.start()
+
+    def start(self):
+        self.finder = Finder(self.folder.name, self.web.port, self.store)
+        self.addCleanup(self.finder.close)
+
+    def restart(self):
+        self.finder.close()
+        self._cleanups.pop()
+        self.start()
+
+    def publish(self, domain, identity="1", **policy):
+        self.web.put(domain, **policy)
+        self.finder.tell(f"txt {domain} v=STSv1; id={identity};")
+
+    def test_a_policy_is_fetched_once_and_kept(self):
+        self.publish("a.test")
+        self.assertEqual(self.finder.find("A.test"), "enforce 86400 mx.a.test - asked=1")
+        self.assertEqual(self.finder.find("a.test"), "enforce 86400 mx.a.test - asked=0")
+        self.assertEqual(self.web.hits, ["mta-sts.a.test/.well-known/mta-sts.txt"])
+
+    def test_callers_at_once_share_one_look_up(self):
+        self.publish("a.test")
+        self.assertEqual(self.finder.find("a.test", 5), ["enforce 86400 mx.a.test - asked=1"] * 5)
+        self.assertEqual(len(self.web.hits), 1)
+
+    def test_without_a_record_nothing_is_fetched(self):
+        self.web.put("a.test")
+        self.assertEqual(self.finder.find("a.test"), "nothing 0 - - asked=1")
+        self.assertEqual(self.finder.find("a.test"), "nothing 0 - - asked=0")
+        self.finder.tell("txt b.test !")
+        self.assertEqual(self.finder.find("b.test"), "nothing 0 - - asked=1")
+        self.assertEqual(self.finder.find("not/a.host"), "nothing 0 - - asked=0")
+        self.assertEqual(self.web.hits, [])
+        self.finder.tell("clock 301")  # The absence is not believed for ever.
+        self.publish("a.test")
+        self.assertEqual(self.finder.find("a.test"), "enforce 86400 mx.a.test - asked=1")
+
+    def test_a_new_id_brings_the_new_policy(self):
+        self.publish("a.test")
+        self.finder.find("a.test")
+        self.publish("a.test", "2", mode="testing")
+        self.assertTrue(self.finder.find("a.test").startswith("enforce"))
+        self.finder.tell("clock 301")
+        self.assertTrue(self.finder.find("a.test").startswith("testing"))
+        self.finder.tell("clock 301")
+        self.finder.find("a.test")
+        self.assertEqual(len(self.web.hits), 2, "the same id: no fetch")
+
+    def test_half_of_max_age_refreshes_it(self):
+        self.publish("a.test", max_age=2000)
+        self.finder.find("a.test")
+        self.finder.tell("clock 900")
+        self.finder.find("a.test")
+        self.assertEqual(len(self.web.hits), 1)
+        self.finder.tell("clock 400")
+        self.finder.find("a.test")
+        self.assertEqual(len(self.web.hits), 2)
+        self.finder.tell("clock 900")  # Counted from the second fetch.
+        self.finder.find("a.test")
+        self.assertEqual(len(self.web.hits), 2)
+
+    def test_what_cannot_be_refreshed_holds_until_its_end(self):
+        self.publish("a.test", max_age=2000)
+        self.finder.find("a.test")
+        self.web.pages.clear()
+        self.finder.tell("clock 1500")
+        self.assertEqual(self.finder.find("a.test"),
+                         "enforce 2000 mx.a.test sts-policy-fetch-error asked=1")
+        self.finder.tell("txt a.test")  # And without a record, too.
+        self.finder.tell("clock 301")
+        self.assertEqual(self.finder.find("a.test"), "enforce 2000 mx.a.test - asked=1")
+        self.finder.tell("clock 301")
+        self.assertEqual(self.finder.find("a.test"), "nothing 0 - - asked=1")
+
+    def test_a_restart_keeps_policies(self):
+        self.publish("a.test", max_age=2000)
+        self.publish("b.test", max_age=2)
+        self.finder.find("a.test")
+        self.finder.find("b.test")
+        time.sleep(2)
+        self.restart()
+        self.web.pages.clear()
+        self.finder.tell("txt a.test !")
+        self.assertEqual(self.finder.find("a.test"), "enforce 2000 mx.a.test - asked=1")
+        self.assertEqual(self.finder.find("b.test"), "nothing 0 - - asked=1")
+
+    def test_what_is_no_good_answer_is_no_policy(self):
+        good = (POLICY % ("enforce", "x", DAY)).encode()
+        rows = {
+            "b.test": ({"status": 404}, "sts-policy-fetch-error"),
+            "c.test": ({"status": 301, "Location": "https://mta-sts.a.test/.well-known/mta-sts.txt"},
+                       "sts-policy-fetch-error"),
+            "d.test": ({"content_type": "text/html"}, "sts-policy-invalid"),
+            "e.test": ({"body": b"nonsense"}, "sts-policy-invalid"),
+            "f.test": ({"body": good + b"x: y\r\n" * 20000}, "sts-policy-fetch-error"),
+            "nobody.test": ({}, "sts-webpki-invalid"),  # Not in the certificate.
+        }
+        self.web.put("a.test")
+        for domain, (policy, fault) in rows.items():
+            with self.subTest(domain):
+                self.publish(domain, **policy)
+                self.assertEqual(self.finder.find(domain), f"nothing 0 - {fault} asked=1")
+                hits = len(self.web.hits)
+                self.assertEqual(self.finder.find(domain), f"nothing 0 - {fault} asked=0")
+                self.assertEqual(len(self.web.hits), hits)
+
+    def test_a_certificate_of_nobody_is_refused(self):
+        web = WebServer(self.folder.name, "self")
+        self.addCleanup(web.close)
+        web.put("a.test")
+        finder = Finder(self.folder.name, web.port, "self.sqlite")
+        self.addCleanup(finder.close)
+        finder.tell("txt a.test v=STSv1; id=1;")
+        self.assertEqual(finder.find("a.test"), "nothing 0 - sts-webpki-invalid asked=1")
+        self.assertEqual(web.hits, [])
+
+    def test_a_server_that_is_not_there(self):
+        finder = Finder(self.folder.name, 1, "none.sqlite")
+        self.addCleanup(finder.close)
+        finder.tell("txt a.test v=STSv1; id=1;")
+        self.assertEqual(finder.find("a.test"), "nothing 0 - sts-policy-fetch-error asked=1")
+
+
+if __name__ == "__main__":
+    unittest.main()
