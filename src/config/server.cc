@@ -23,6 +23,8 @@ constexpr known_key server_keys[] = {
     {"log_dir"},
     {"policy"},
     {"tls"},
+    {"authorities"},
+    {"mta_sts"},
     {"listeners"},
     {"admin"},
     {"dns"},
@@ -31,6 +33,7 @@ constexpr known_key server_keys[] = {
     {"io_uring"},
 };
 constexpr known_key tls_keys[] = {{"certificate"}, {"key"}};
+constexpr known_key mta_sts_keys[] = {{"ca"}, {"connect_to"}};
 constexpr known_key listener_keys[] = {
     {"name"},
     {"kind"},
@@ -112,6 +115,7 @@ private:
     void refuse_keys(const value& at, listener_kind kind);
     std::optional<endpoint> parse_listen(const value& at);
     void parse_admin(const value& at);
+    void parse_mta_sts(const value& at);
     void parse_limits(const value& at);
     void parse_spool(const value& at);
     void parse_io_uring(const value& at);
@@ -164,6 +168,15 @@ void server_parser::parse_root(const value& root) {
     if (const value* at = root.find("tls")) {
         parse_tls(*at);
     }
+    if (root.find("authorities") != nullptr) {
+        set_path(root,
+                 "authorities",
+                 "a PEM bundle of certificate authorities, or a folder of them",
+                 result_.authorities);
+    }
+    if (const value* at = root.find("mta_sts")) {
+        parse_mta_sts(*at);
+    }
     if (const value* at = reader_.required(root, "listeners", "an array of listeners")) {
         parse_listeners(*at);
     }
@@ -200,6 +213,23 @@ void server_parser::parse_tls(const value& at) {
         set_path(
             at, "certificate", "the PEM file of the certificate chain", result_.tls.certificate);
         set_path(at, "key", "the PEM file of the private key", result_.tls.key);
+    }
+}
+
+void server_parser::parse_mta_sts(const value& at) {
+    if (!reader_.object(at, mta_sts_keys)) {
+        return;
+    }
+    if (at.find("ca") != nullptr) {
+        set_path(at, "ca", "a PEM bundle of certificate authorities", result_.mta_sts.ca);
+    }
+    if (const value* to = at.find("connect_to")) {
+        const auto text = reader_.string(*to, "\"IP:PORT\" or \"[IPV6]:PORT\"");
+        result_.mta_sts.connect_to = text ? parse_endpoint(*text) : std::nullopt;
+        if (text && !result_.mta_sts.connect_to) {
+            reader_.add_fault(
+                *to, fmt::format("expected \"IP:PORT\" or \"[IPV6]:PORT\", found \"{}\"", *text));
+        }
     }
 }
 

@@ -58,6 +58,14 @@ struct tls_files {
     bool operator==(const tls_files&) const = default;
 };
 
+// How policies of MTA-STS are fetched. For tests: a web server on loopback with its own authority.
+struct mta_sts_settings {
+    std::string ca; // PEM bundle; empty: the system's.
+    std::optional<endpoint> connect_to;
+
+    bool operator==(const mta_sts_settings&) const = default;
+};
+
 // Each is refused with the reply beside it; the replies stand in the session's table.
 struct connection_limits {
     std::uint32_t max_connections = 100'000;               // 421 4.3.2
@@ -97,6 +105,8 @@ struct server {
     std::string log_dir;
     std::string policy;
     tls_files tls;
+    std::string authorities = "/etc/ssl/certs"; // Trusted when delivering: PEM bundle or folder.
+    mta_sts_settings mta_sts;
     std::vector<listener> listeners;
     std::string admin_socket;
     std::optional<endpoint> admin_listen; // HTTP in clear text, so on loopback only.

@@ -105,7 +105,7 @@ std::optional<std::int64_t> parse_max_age(byte_view value) noexcept {
 
 struct fields {
     std::optional<byte_view> version;
-    std::optional<mode> mode;
+    std::optional<mta_sts::mode> mode;
     std::optional<std::int64_t> max_age_s;
     std::vector<std::string> mx;
 };

@@ -39,7 +39,8 @@ TEST(ServerConfig, TheSmallestFileHasEveryDefault) {
 TEST(ServerConfig, EveryKeyIsRead) {
     const auto parsed = parse(R"({
   "hostname": "g.example", "shards": 4, "data_dir": "d", "log_dir": "l", "policy": "p.json",
-  "tls": {"certificate": "c.pem", "key": "c.key"},
+  "tls": {"certificate": "c.pem", "key": "c.key"}, "authorities": "ca.pem",
+  "mta_sts": {"ca": "web.pem", "connect_to": "127.0.0.1:8443"},
   "listeners": [{"name": "a", "kind": "smtp", "listen": "0.0.0.0:587"},
                 {"name": "b", "kind": "smtps", "listen": "[::1]:465"},
                 {"name": "c", "kind": "http", "listen": "0.0.0.0:80", "acme_webroot": "acme",
@@ -60,6 +61,9 @@ TEST(ServerConfig, EveryKeyIsRead) {
     EXPECT_EQ(parsed->shards, 4U);
     EXPECT_EQ(parsed->tls.certificate, "/e/c.pem");
     EXPECT_EQ(parsed->tls.key, "/e/c.key");
+    EXPECT_EQ(parsed->authorities, "/e/ca.pem");
+    EXPECT_EQ(parsed->mta_sts.ca, "/e/web.pem");
+    EXPECT_EQ(to_text(*parsed->mta_sts.connect_to), "127.0.0.1:8443");
     EXPECT_EQ(parsed->listeners[1].kind, listener_kind::smtps);
     EXPECT_EQ(to_text(parsed->listeners[1].listen), "[::1]:465");
     const listener& files = parsed->listeners[2];
@@ -137,6 +141,10 @@ constexpr change_case refused[] = {
      "\"dns\": {\"address_family\": \"v4\"}, \"policy\"",
      ":3: /dns/address_family: expected \"any\" or \"ipv4\" or \"ipv6\" or \"prefer_ipv4\", found "
      "\"v4\""},
+    {"mta_sts.connect_to without a port",
+     "\"policy\"",
+     "\"mta_sts\": {\"connect_to\": \"127.0.0.1\"}, \"policy\"",
+     ":3: /mta_sts/connect_to: expected \"IP:PORT\" or \"[IPV6]:PORT\", found \"127.0.0.1\""},
     {"a feature that is not there to be switched",
      "\"policy\"",
      "\"io_uring\": {\"zero_copy_send\": \"on\"}, \"policy\"",
