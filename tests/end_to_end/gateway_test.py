@@ -80,6 +80,13 @@ class Relaying(WithGateway):
         self.assertEqual(re.findall("SASL (\\S+) authentication failed", log), ["LOGIN", "unknown", "PLAIN"])
         self.assertIn("sasl_method=LOGIN, sasl_username=mailer@acme.test\n", log)
 
+    def test_requiretls_is_neither_offered_nor_taken(self):
+        gateway, _ = self.relay()
+        client = Client(gateway.ports["smtp"])
+        self.assertNotIn("REQUIRETLS", client.say("EHLO x.test"))
+        self.assertEqual(client.say("MAIL FROM:<a@acme.test> REQUIRETLS"), "555 5.5.4 REQUIRETLS is not supported")
+        self.assertTrue(client.say("MAIL FROM:<a@acme.test>").startswith("250 "))
+
     def test_starttls_and_auth_and_implicit_tls(self):
         gateway, _ = self.relay(policy={"tenants": [dict(Gateway().policy["tenants"][0], relay_hosts=[])]})
         context = ssl.create_default_context()
