@@ -185,6 +185,23 @@ result<certificate> parse_certificate(byte_view der) {
     return out;
 }
 
+result<certificate> parse_authority(byte_view der) {
+    std::string copy(der);
+    byte_view rest = copy;
+    const auto whole = take_element(rest);
+    rest = whole ? whole->content : byte_view{};
+    const auto signed_part = take_element(rest);
+    rest = signed_part ? signed_part->content : byte_view{};
+    auto serial = take_element(rest);
+    if (serial && serial->tag == tag_version) {
+        serial = take_element(rest);
+    }
+    if (serial && serial->content == byte_view("\0", 1)) {
+        copy[static_cast<std::size_t>(serial->content.data() - copy.data())] = 1;
+    }
+    return parse_certificate(copy);
+}
+
 bool is_signed_by(const certificate& subject, const certificate& issuer) {
     if (subject.issuer != issuer.subject || !issuer.may_issue) {
         return false;

@@ -39,6 +39,11 @@ struct certificate {
 
 [[nodiscard]] result<certificate> parse_certificate(byte_view der);
 
+// The same for an authority that is trusted as it is. The library takes no serial number of 0,
+// which old roots have that many servers stand under: it becomes 1 in `der`, whose own signature
+// nobody checks.
+[[nodiscard]] result<certificate> parse_authority(byte_view der);
+
 // `subject` was signed by `issuer`, which may issue. Dates are not looked at.
 [[nodiscard]] bool is_signed_by(const certificate& subject, const certificate& issuer);
 

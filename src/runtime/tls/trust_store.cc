@@ -47,7 +47,7 @@ result<std::shared_ptr<const trust_store>> trust_store::load(const std::string& 
     auto made = std::make_shared<trust_store>();
     for (const fs::path& file : files) {
         for (const std::string& der : certificates_of_pem(read_file(file))) {
-            if (auto parsed = parse_certificate(der)) {
+            if (auto parsed = parse_authority(der)) {
                 made->add(std::move(*parsed));
             }
         }

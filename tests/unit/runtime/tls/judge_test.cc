@@ -79,6 +79,8 @@ TEST_F(JudgeTest, names_takes_a_chain_to_a_trusted_root) {
     EXPECT_EQ(by_name({"good"}, "mx.test", "inter"), failure::none) << "the anchor need be no root";
     EXPECT_EQ(by_name({"alone"}, "mx.test", "alone"), failure::none) << "trusted as it is";
     EXPECT_EQ(by_name({"permitted", "narrow"}, "mx.allowed.test"), failure::none);
+    EXPECT_EQ(by_name({"rsa"}, "mx.test", "rsaroot"), failure::none);
+    EXPECT_EQ(by_name({"ed"}, "mx.test", "rsaroot"), failure::none);
 }
 
 TEST_F(JudgeTest, names_says_what_is_wrong) {
@@ -103,6 +105,17 @@ TEST_F(JudgeTest, names_needs_somebody_trusted) {
     EXPECT_EQ(
         judge({check::names, true, {"mx.test"}, {}}, chain, nullptr, std::time(nullptr)).failure,
         failure::certificate_not_trusted);
+}
+
+// Go Daddy's and Starfield's have.
+TEST_F(JudgeTest, a_root_may_have_the_serial_number_0) {
+    const auto store = trust_store::load(made()->path("zero.pem"));
+    ASSERT_TRUE(store.has_value()) << store.error().detail;
+    const std::string leaf = der("byzero");
+    const std::vector<byte_view> chain = {leaf};
+    EXPECT_EQ(judge({check::names, true, {"mx.test"}, {}}, chain, store->get(), std::time(nullptr))
+                  .failure,
+              failure::none);
 }
 
 // A chain whose signature is not the issuer's, though every name fits; and one that is out of date
@@ -237,6 +250,18 @@ TEST_F(JudgeTest, a_trust_store_is_a_bundle_or_a_folder) {
     EXPECT_GT((*trust_store::load(made()->path("")))->size(), 10U);
     EXPECT_FALSE(trust_store::load(made()->path("root.key")).has_value());
     EXPECT_FALSE(trust_store::load(made()->path("none")).has_value());
+}
+
+TEST_F(JudgeTest, the_authorities_of_the_system_are_all_read) {
+    const std::string path = std::string(trust_store::standard_path) + "/ca-certificates.crt";
+    std::ifstream file(path);
+    const std::string text{std::istreambuf_iterator<char>(file), {}};
+    if (text.empty()) {
+        GTEST_SKIP() << "skipped: " << path << " is not there";
+    }
+    const auto loaded = trust_store::load(trust_store::standard_path);
+    ASSERT_TRUE(loaded.has_value()) << loaded.error().detail;
+    EXPECT_EQ((*loaded)->size(), certificates_of_pem(text).size());
 }
 
 } // namespace

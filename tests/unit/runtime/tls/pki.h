@@ -42,6 +42,15 @@ public:
         make_leaf("byleaf", "good", "subjectAltName=DNS:mx.test");
         make_leaf("cnonly", "inter", "keyUsage=digitalSignature", 2, "mx.test");
         make_leaf("alone", "", "subjectAltName=DNS:mx.test");
+        self_serial_ = " -set_serial 0";
+        make_authority("zero", "", "basicConstraints=critical,CA:TRUE");
+        self_serial_.clear();
+        make_leaf("byzero", "zero", "subjectAltName=DNS:mx.test");
+        key_ = "rsa:2048";
+        make_authority("rsaroot", "", "basicConstraints=critical,CA:TRUE");
+        make_leaf("rsa", "rsaroot", "subjectAltName=DNS:mx.test");
+        key_ = "ed25519";
+        make_leaf("ed", "rsaroot", "subjectAltName=DNS:mx.test");
     }
 
     ~pki() { std::filesystem::remove_all(folder_); }
@@ -75,9 +84,9 @@ private:
               int days,
               const std::string& common_name) {
         std::ofstream(path(name + ".ext")) << extensions << "\n";
-        run("openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj '/CN=" +
-            common_name + "' -keyout " + path(name + ".key") + " -out " + path(name + ".csr"));
-        const std::string by = issuer.empty() ? " -signkey " + path(name + ".key")
+        run("openssl req -new -newkey " + key_ + " -nodes -subj '/CN=" + common_name +
+            "' -keyout " + path(name + ".key") + " -out " + path(name + ".csr"));
+        const std::string by = issuer.empty() ? " -signkey " + path(name + ".key") + self_serial_
                                               : " -CA " + path(issuer + ".pem") + " -CAkey " +
                                                     path(issuer + ".key") + " -CAcreateserial";
         run("openssl x509 -req -days " + std::to_string(days) + " -in " + path(name + ".csr") + by +
@@ -100,6 +109,8 @@ private:
     }
 
     std::string folder_;
+    std::string self_serial_;
+    std::string key_ = "ec -pkeyopt ec_paramgen_curve:prime256v1";
 };
 
 } // namespace ebbgate::tls
