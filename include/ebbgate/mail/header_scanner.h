@@ -94,6 +94,9 @@ public:
         return text().substr(field.at, field.name_bytes);
     }
 
+    // How many fields have this name; lower case, as for is_name(). Of "received": the hops.
+    [[nodiscard]] std::size_t count(byte_view wanted) const noexcept;
+
     // The whole field, as DKIM signs it.
     [[nodiscard]] byte_view raw(const header_field& field) const noexcept {
         return text().substr(field.at, field.bytes);

@@ -213,6 +213,11 @@ field_place find_field(byte_view line) noexcept {
     return {name_bytes, at + 1};
 }
 
+std::size_t header_scanner::count(byte_view wanted) const noexcept {
+    return static_cast<std::size_t>(std::ranges::count_if(
+        fields_, [&](const header_field& one) { return is_name(name(one), wanted); }));
+}
+
 bool is_name(byte_view text, byte_view name) noexcept {
     return equals_ignoring_case(text, name);
 }

@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 
 namespace ebbgate::content {
 
@@ -109,29 +108,12 @@ smtp::reply to_reply(const header_refusal& refusal) {
         return {550, status, fmt::format("More than one {} field in the header", refusal.field)};
     case header_problem::too_long:
         return {550, status, "Message header too long"};
+    case header_problem::looping:
+        return {554, {5, 4, 6}, "Too many hops"};
     case header_problem::unclear:
         break;
     }
     return {550, status, "Malformed message header"};
-}
-
-std::string date_text(std::int64_t unix_s) {
-    constexpr std::array<std::string_view, 7> days = {
-        "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
-    constexpr std::array<std::string_view, 12> months = {
-        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
-    const std::chrono::sys_seconds moment{std::chrono::seconds(unix_s)};
-    const auto day = std::chrono::floor<std::chrono::days>(moment);
-    const std::chrono::year_month_day date(day);
-    const std::chrono::hh_mm_ss time(moment - day);
-    return fmt::format("{}, {} {} {:04} {:02}:{:02}:{:02} +0000",
-                       days[std::chrono::weekday(day).c_encoding()],
-                       static_cast<unsigned>(date.day()),
-                       months[static_cast<unsigned>(date.month()) - 1],
-                       static_cast<int>(date.year()),
-                       time.hours().count(),
-                       time.minutes().count(),
-                       time.seconds().count());
 }
 
 std::expected<repaired_header, header_refusal> repair(const mail::header_scanner& header,
@@ -145,6 +127,9 @@ std::expected<repaired_header, header_refusal> repair(const mail::header_scanner
     if (header.has(nul) || header.has(line_control) ||
         (header.has(mbox_line) && header.fields().empty())) {
         return std::unexpected(header_refusal{header_problem::unclear, {}});
+    }
+    if (header.count("received") > hops_max) {
+        return std::unexpected(header_refusal{header_problem::looping, {}});
     }
     piece_list pieces;
     std::array<const mail::header_field*, single_count> first{};

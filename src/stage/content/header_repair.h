@@ -6,13 +6,15 @@
 //         Resent-Bcc are gone; Message-ID and Date are there; a field that may stand once stands
 //         once; an empty line ends the header.
 // Owner   Free functions and values.
-// Fails   When programs could read the header differently: a refusal with its reply.
+// Fails   When programs could read the header differently, or when the message loops: a refusal
+//         with its reply.
 // Bounds  Those of the scanner; linear in the header for each of a dozen names.
-// Specs   RFC 5322 sections 3.6 and 3.6.3, RFC 2045, RFC 6409 section 8.
+// Specs   RFC 5322 sections 3.6 and 3.6.3, RFC 2045, RFC 6409 section 8, RFC 5321 section 6.3.
 
 #pragma once
 
 #include "ebbgate/base/bytes.h"
+#include "ebbgate/mail/date.h"
 #include "ebbgate/mail/header_scanner.h"
 #include "ebbgate/smtp/reply.h"
 
@@ -34,7 +36,11 @@ enum class header_problem : std::uint8_t {
     unclear,  // A NUL, or what some programs take for a line end.
     too_long, // Over the scanner's limits: it was not seen to its end.
     repeated, // A field that may stand once, with another value.
+    looping,  // It went through more than hops_max servers.
 };
+
+// RFC 5321 6.3: at least 100 Received fields, "to ensure that normal mail is not rejected".
+inline constexpr std::size_t hops_max = 100;
 
 struct header_refusal {
     header_problem problem = header_problem::unclear;
@@ -43,7 +49,7 @@ struct header_refusal {
     bool operator==(const header_refusal&) const = default;
 };
 
-// 550 5.6.0
+// 550 5.6.0, or 554 5.4.6
 [[nodiscard]] smtp::reply to_reply(const header_refusal& refusal);
 
 struct header_piece {
@@ -71,7 +77,6 @@ repair(const mail::header_scanner& header, const repair_values& values);
 // The header that leaves. `wire` begins with the bytes that the scanner was fed.
 [[nodiscard]] std::string assembled(const repaired_header& header, byte_view wire);
 
-// "Tue, 24 Nov 2026 15:56:53 +0000", RFC 5322 3.3.
-[[nodiscard]] std::string date_text(std::int64_t unix_s);
+using mail::date_text;
 
 } // namespace ebbgate::content

@@ -16,6 +16,14 @@ std::expected<repaired_header, header_refusal> repaired(const std::string& wire)
     return repair(scanner, values);
 }
 
+std::string received(int hops) {
+    std::string out;
+    for (int hop = 0; hop < hops; ++hop) {
+        out += hop % 2 == 0 ? "Received: from a\r\n by b; x\r\n" : "RECEIVED: by c\r\n";
+    }
+    return out;
+}
+
 struct repair_case {
     const char* what;
     std::string wire;
@@ -57,6 +65,9 @@ TEST(HeaderRepair, ChangesWhatItMustAndNothingElse) {
         {"TLS-Required (RFC 8689 5)",
          theirs + "TLS-Required: No\r\n\r\n",
          theirs + "TLS-Required: No\r\n\r\n"},
+        {"as many hops as may be",
+         theirs + received(100) + "X-Received: a\r\n\r\n",
+         theirs + received(100) + "X-Received: a\r\n\r\n"},
         {"one From", theirs + "From: a\r\n\r\n", theirs + "From: a\r\n\r\n"},
     };
     for (const repair_case& c : cases) {
@@ -128,6 +139,7 @@ TEST(HeaderRepair, RefusesWhatProgramsReadDifferently) {
          {unclear, {}},
          malformed},
         {"From a@b\r\n\r\n", {unclear, {}}, malformed},
+        {received(101) + "A: b\r\n\r\n", {looping, {}}, "554 5.4.6 Too many hops\r\n"},
         {"A: " + std::string(70'000, 'x') + "\r\n\r\n",
          {too_long, {}},
          "550 5.6.0 Message header too long\r\n"},

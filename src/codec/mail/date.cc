@@ -1,0 +1,30 @@
+#include "ebbgate/mail/date.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <chrono>
+#include <string_view>
+
+namespace ebbgate::mail {
+
+std::string date_text(std::int64_t unix_s) {
+    constexpr std::array<std::string_view, 7> days = {
+        "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+    constexpr std::array<std::string_view, 12> months = {
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+    const std::chrono::sys_seconds moment{std::chrono::seconds(unix_s)};
+    const auto day = std::chrono::floor<std::chrono::days>(moment);
+    const std::chrono::year_month_day date(day);
+    const std::chrono::hh_mm_ss time(moment - day);
+    return fmt::format("{}, {} {} {:04} {:02}:{:02}:{:02} +0000",
+                       days[std::chrono::weekday(day).c_encoding()],
+                       static_cast<unsigned>(date.day()),
+                       months[static_cast<unsigned>(date.month()) - 1],
+                       static_cast<int>(date.year()),
+                       time.hours().count(),
+                       time.minutes().count(),
+                       time.seconds().count());
+}
+
+} // namespace ebbgate::mail
