@@ -1,0 +1,64 @@
+// What does the class of a refusal cost, with the shipped rules: for a text seen before, for texts
+// that are all different, and for one that no rule knows?
+
+#include "stage/bounces/classifier.h"
+
+#include <benchmark/benchmark.h>
+
+namespace ebbgate {
+namespace {
+
+const bounces::classifier& shipped() {
+    static const auto made = bounces::classifier::make_default();
+    return *made;
+}
+
+void known_text(benchmark::State& state) {
+    for (auto _ : state) {
+        benchmark::DoNotOptimize(
+            shipped().classify(550,
+                               {5, 1, 1},
+                               "<someone@example.org>: Recipient address rejected: User unknown in "
+                               "virtual mailbox table"));
+    }
+}
+
+BENCHMARK(known_text);
+
+void other_recipient_each_time(benchmark::State& state) {
+    std::uint64_t number = 88172645463325252ULL;
+    for (auto _ : state) {
+        number ^= number << 13U;
+        number ^= number >> 7U;
+        number ^= number << 17U;
+        benchmark::DoNotOptimize(
+            shipped().classify(550,
+                               {5, 1, 1},
+                               "<user" + std::to_string(number) +
+                                   "@example.org>: Recipient address rejected: User unknown in "
+                                   "virtual mailbox table"));
+    }
+}
+
+BENCHMARK(other_recipient_each_time);
+
+void unknown_text(benchmark::State& state) {
+    for (auto _ : state) {
+        benchmark::DoNotOptimize(shipped().classify(550, {5, 0, 0}, "We would rather not. Bye."));
+    }
+}
+
+BENCHMARK(unknown_text);
+
+void load_shipped_rules(benchmark::State& state) {
+    for (auto _ : state) {
+        benchmark::DoNotOptimize(bounces::classifier::make_default());
+    }
+}
+
+BENCHMARK(load_shipped_rules)->Unit(benchmark::kMillisecond);
+
+} // namespace
+} // namespace ebbgate
+
+BENCHMARK_MAIN();
