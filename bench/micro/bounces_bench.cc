@@ -1,7 +1,9 @@
 // What does the class of a refusal cost, with the shipped rules: for a text seen before, for texts
-// that are all different, and for one that no rule knows?
+// that are all different, and for one that no rule knows? And what does it cost to ask whether a
+// recipient is suppressed, when a million are?
 
 #include "stage/bounces/classifier.h"
+#include "stage/bounces/suppressed_set.h"
 
 #include <benchmark/benchmark.h>
 
@@ -57,6 +59,26 @@ void load_shipped_rules(benchmark::State& state) {
 }
 
 BENCHMARK(load_shipped_rules)->Unit(benchmark::kMillisecond);
+
+void is_suppressed(benchmark::State& state) {
+    static bounces::suppressed_set* const million = [] {
+        auto* made = new bounces::suppressed_set(1'000'000);
+        for (int number = 0; number < 1'000'000; ++number) {
+            (void)made->insert("acme", "user" + std::to_string(number) + "@example.org");
+        }
+        return made;
+    }();
+    std::uint64_t number = 88172645463325252ULL;
+    for (auto _ : state) {
+        number ^= number << 13U;
+        number ^= number >> 7U;
+        number ^= number << 17U;
+        const std::string address = "user" + std::to_string(number % 2'000'000) + "@example.org";
+        benchmark::DoNotOptimize(million->contains("acme", address));
+    }
+}
+
+BENCHMARK(is_suppressed)->ThreadRange(1, 2);
 
 } // namespace
 } // namespace ebbgate

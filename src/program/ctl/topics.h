@@ -24,15 +24,16 @@ struct context {
     int exit_code = exit_done;
 };
 
-void add_queue_commands(CLI::App& app, context& context);    // status flush release
-void add_account_commands(CLI::App& app, context& context);  // account
-void add_sender_commands(CLI::App& app, context& context);   // sender token
-void add_filelink_commands(CLI::App& app, context& context); // filelink
-void add_limit_commands(CLI::App& app, context& context);    // limit
-void add_ban_commands(CLI::App& app, context& context);      // ban unban banned ignore why
-void add_policy_commands(CLI::App& app, context& context);   // check reload policy audit
-void add_dkim_commands(CLI::App& app, context& context);     // dkim
-void add_spool_commands(CLI::App& app, context& context);    // spool
+void add_queue_commands(CLI::App& app, context& context);       // status flush release
+void add_account_commands(CLI::App& app, context& context);     // account
+void add_sender_commands(CLI::App& app, context& context);      // sender token
+void add_filelink_commands(CLI::App& app, context& context);    // filelink
+void add_limit_commands(CLI::App& app, context& context);       // limit
+void add_ban_commands(CLI::App& app, context& context);         // ban unban banned ignore why
+void add_policy_commands(CLI::App& app, context& context);      // check reload policy audit
+void add_dkim_commands(CLI::App& app, context& context);        // dkim
+void add_spool_commands(CLI::App& app, context& context);       // spool
+void add_suppression_commands(CLI::App& app, context& context); // suppression
 
 // A command that does something, with its --json.
 CLI::App* add_leaf(CLI::App& parent, context& context, std::string name, std::string help);
