@@ -7,6 +7,9 @@
 
 #include <benchmark/benchmark.h>
 
+#include <iterator>
+#include <string>
+
 namespace ebbgate {
 namespace {
 
@@ -51,6 +54,41 @@ void unknown_text(benchmark::State& state) {
 }
 
 BENCHMARK(unknown_text);
+
+// The worst that a peer can send: as long as is looked at, never the same, of words that rules
+// begin with.
+void hostile_text(benchmark::State& state) {
+    constexpr std::string_view words[] = {"user ",
+                                          "mailbox ",
+                                          "message ",
+                                          "content ",
+                                          "spam ",
+                                          "sender ",
+                                          "server ",
+                                          "domain ",
+                                          "quota ",
+                                          "SPF ",
+                                          "address ",
+                                          "policy ",
+                                          "relay ",
+                                          "5.7.1 ",
+                                          "your "};
+    std::uint64_t number = 88172645463325252ULL;
+    for (auto _ : state) {
+        state.PauseTiming();
+        std::string text;
+        while (text.size() < bounces::text_bytes_max) {
+            number ^= number << 13U;
+            number ^= number >> 7U;
+            number ^= number << 17U;
+            text += words[number % std::size(words)];
+        }
+        state.ResumeTiming();
+        benchmark::DoNotOptimize(shipped().classify(550, {5, 0, 0}, text));
+    }
+}
+
+BENCHMARK(hostile_text);
 
 void load_shipped_rules(benchmark::State& state) {
     for (auto _ : state) {

@@ -168,6 +168,18 @@ constexpr reply_case replies[] = {
     {"BadConnection", 0, {}, "TLS handshake failed"},
     {"BadDomain", 0, {5, 1, 10}, "the domain does not accept mail (null MX)"},
     {"DNSFailure", 0, {4, 4, 3}, "DNS lookup failed"},
+    // Near to others.
+    {"InvalidSender", 550, {}, "Your sending domain has no MX record"},
+    {"InvalidSender", 550, {}, "Your domain a.example does not exist"},
+    {"InactiveMailbox", 550, {}, "Mailbox is frozen. See http://www.b.example"},
+    {"SpamContent", 554, {}, "rejected due to spam URL in content"},
+    {"SpamBlock", 550, {5, 7, 1}, "Mailbox unavailable. Your IP is on our blocklist"},
+    {"AuthenticationFailed",
+     550,
+     {5, 7, 1},
+     "<a@b.example>: Recipient address rejected: SPF check failed"},
+    {"InvalidRecipient", 550, {}, "User bob@b.example is not a known one: unknown"},
+    {"InvalidRecipient", 550, {}, "Mailbox for bob@mail.b.example was not found"},
     // No rule knows the text.
     {"InvalidRecipient", 550, {5, 1, 1}, "nope"},
     {"ContentRelated", 550, {5, 6, 0}, "nope"},
