@@ -49,6 +49,7 @@ public:
         net::connector::start(
             relay_.reactor_,
             target_,
+            {},
             delay_relay::connect_timeout_ms,
             [](void* self, int result) noexcept { static_cast<link*>(self)->on_connected(result); },
             this);
