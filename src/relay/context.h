@@ -21,6 +21,8 @@
 #include "runtime/task/reactor.h"
 #include "runtime/task/scope.h"
 #include "runtime/tls/tls.h"
+#include "stage/bounces/classifier.h"
+#include "stage/bounces/suppression.h"
 #include "stage/limits/clock.h"
 #include "stage/limits/limiter.h"
 #include "stage/policy/snapshot.h"
@@ -72,9 +74,11 @@ struct context {
     const limits::clock& limit_clock;      // Shared by all shards; any thread.
     site_limits& sites;                    // Shared by all shards; any thread.
     dns::asker& names;                     // Shared by all shards; any thread.
+    bounces::suppression& suppression;     // Shared by all shards; any thread.
     const config::server& server;
     policy::snapshot_pointer policy;                          // Swapped between messages,
-    std::shared_ptr<const signing_keys> keys;                 // and these with it.
+    std::shared_ptr<const signing_keys> keys;                 // and these with it,
+    std::shared_ptr<const bounces::classifier> bounce_rules;  // and these.
     std::shared_ptr<const tls::server_identities> server_tls; // Null: no certificate.
     std::shared_ptr<tls::context> client_tls;
     std::uint32_t shard = 0;

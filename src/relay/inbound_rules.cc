@@ -123,6 +123,14 @@ std::optional<smtp::reply> inbound_connection::check_recipient(const message::en
         refusal.emplace(550,
                         smtp::enhanced_status{5, 4, 4},
                         fmt::format("<{}>: No route to this domain", address));
+    } else if (tenant_ != nullptr && tenant_->suppression_keep &&
+               context_.suppression.is_suppressed(tenant_name_, address)) {
+        refusal.emplace(
+            550,
+            smtp::enhanced_status{5, 1, 1},
+            fmt::format("<{}>: Recipient address rejected: it bounced before and is suppressed",
+                        address));
+        rule_ = "suppression";
     } else if (limits_ != nullptr) {
         if (auto refused = limits_->check(address, envelope.recipients.size() + 1)) {
             refusal = std::move(refused->reply);

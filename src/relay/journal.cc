@@ -289,9 +289,47 @@ void journal::attempted(std::int64_t unix_us,
     event.event_unix_us = unix_us;
     event.created_unix_us = envelope.received_unix_ms * 1000;
     event.num_attempts = attempt.number;
+    if (!attempt.bounce_class.empty()) {
+        event.bounce_classification = attempt.bounce_class;
+    }
     event.tls_cipher = place.tls_cipher;
     event.egress_source = place.source;
     event.source_address = place.source;
+    events_.append(event_lines_, event);
+    after_line();
+}
+
+void journal::reported(std::int64_t unix_us,
+                       std::uint64_t about,
+                       const message::envelope& report,
+                       std::uint64_t bytes,
+                       std::string_view action) {
+    const std::string id = message::to_text(report.id);
+    // Postfix's words, which log readers look for.
+    const std::string_view kind = action == "failed"    ? "non-delivery"
+                                  : action == "delayed" ? "delay"
+                                                        : "delivery status";
+    text_.append_text(
+        text_lines_,
+        unix_us,
+        "bounce",
+        fmt::format("{}: sender {} notification: {}", message::to_text(about), kind, id));
+    text_.append_from(text_lines_, unix_us, id, report.sender, bytes, report.recipients.size());
+    const std::string_view recipients[] = {report.recipients.front().address};
+    outcome::event event;
+    event.type = outcome::event_type::reception;
+    event.id = id;
+    event.recipients = recipients;
+    const std::string queue = queue_name(report, recipients[0]);
+    event.queue = queue;
+    event.size = bytes;
+    event.event_unix_us = unix_us;
+    event.created_unix_us = report.received_unix_ms * 1000;
+    event.reception_protocol = "LocalDSN";
+    const std::string origin = message::to_text(about);
+    const std::pair<std::string_view, std::string_view> meta[] = {{"dsn_action", action},
+                                                                  {"dsn_about", origin}};
+    event.meta = meta;
     events_.append(event_lines_, event);
     after_line();
 }

@@ -43,6 +43,7 @@ struct attempt {
     const smtp::reply* reply = nullptr;
     std::string_view command;
     std::uint32_t number = 1;
+    std::string_view bounce_class; // Of a failure; empty: none.
 };
 
 // Literals, as the session gives them.
@@ -92,6 +93,12 @@ public:
                    std::uint64_t bytes,
                    const attempt& attempt,
                    const attempt_place& place);
+    // A report on a message was queued as a message of its own.
+    void reported(std::int64_t unix_us,
+                  std::uint64_t about,
+                  const message::envelope& report,
+                  std::uint64_t bytes,
+                  std::string_view action);
     void removed(std::int64_t unix_us, std::uint64_t id);
     void note(std::int64_t unix_us, std::string_view service, std::string_view text);
 

@@ -20,6 +20,11 @@ queued_message* live_messages::find(std::uint64_t id) noexcept {
     return found == warm_.end() ? nullptr : found->second.get();
 }
 
+const queued_message* live_messages::find(std::uint64_t id) const noexcept {
+    const auto found = warm_.find(id);
+    return found == warm_.end() ? nullptr : found->second.get();
+}
+
 const spool::location* live_messages::where(std::uint64_t id) const noexcept {
     if (const auto found = warm_.find(id); found != warm_.end()) {
         return &found->second->where;

@@ -47,6 +47,7 @@ public:
 
     // Null: it is cold, or not here.
     [[nodiscard]] queued_message* find(std::uint64_t id) noexcept;
+    [[nodiscard]] const queued_message* find(std::uint64_t id) const noexcept;
     [[nodiscard]] const spool::location* where(std::uint64_t id) const noexcept;
 
     [[nodiscard]] bool contains(std::uint64_t id) const noexcept { return where(id) != nullptr; }

@@ -63,8 +63,11 @@ dns::mail_hosts_settings dns_settings_of(const config::server& server) {
 outbound::outbound(relay::context& context)
     : context_(context), scheduler_(settings_of(context.policy->delivery()), random_seed()),
       messages_(context.reactor, context.device, context.writer.files(), scheduler_),
+      reporter_(context, messages_),
       dns_(context.reactor, context.names, dns_settings_of(context.server)), drawn_(random_seed()) {
     messages_.set_unused([this](queued_message& message) { unused(message); });
+    reporter_.set_queue([this](std::unique_ptr<queued_message> report) { add(std::move(report)); },
+                        [this](queued_message& message) { settle(message); });
     wake_timer_.owner = this;
     wake_timer_.on_expire = [](task::timer& timer) noexcept {
         static_cast<wake_timer&>(timer).owner->wake_at_ms_ = -1;
@@ -162,42 +165,107 @@ void outbound::bounce_damaged(const spool::recovered_message& recovered) {
         return;
     }
     live_messages::keep(*added);
+    added->is_damaged = true;
+    const smtp::reply reply = damaged_reply();
     state.outstanding.for_each([&](std::uint32_t index) {
         finish_recipient(
-            *added, index, outcome::event_type::bounce, damaged_reply(), "", {}, state.attempts);
+            *added, {index, outcome::event_type::bounce, &reply, "", state.attempts}, {});
     });
+    reporter_.send(*added);
     messages_.let_go(*added);
 }
 
-void outbound::finish_recipient(queued_message& message,
-                                std::uint32_t index,
-                                outcome::event_type type,
-                                const smtp::reply& reply,
-                                std::string_view command,
-                                const attempt_place& place,
-                                std::uint32_t attempts) {
-    message.outstanding.remove(index);
-    attempts_.forget(message.envelope.id, index);
-    if (type == outcome::event_type::delivery) {
-        ++context_.counters.deliveries;
-    } else {
-        ++context_.counters.bounces;
-    }
-    context_.journal.attempted(context_.reactor.unix_us(),
-                               message.envelope,
-                               message.bytes(),
-                               {type, index, &reply, command, attempts},
-                               place);
+std::string_view outbound::class_of(const smtp::reply& reply) const {
+    return context_.bounce_rules->classify(reply.code, reply.status, reply.text);
 }
 
-void outbound::settle(queued_message& message, const delivery_state& state) {
+void outbound::finish_recipient(queued_message& message,
+                                const recipient_end& end,
+                                const attempt_place& place) {
+    const std::int64_t now_us = context_.reactor.unix_us();
+    const bool is_delivered = end.type == outcome::event_type::delivery;
+    const message::envelope& envelope = message.envelope;
+    message.outstanding.remove(end.index);
+    attempts_.forget(envelope.id, end.index);
+    ++(is_delivered ? context_.counters.deliveries : context_.counters.bounces);
+    const std::string_view name = is_delivered ? std::string_view()
+                                  : end.type == outcome::event_type::expiration
+                                      ? std::string_view("MessageExpired")
+                                      : class_of(*end.reply);
+    context_.journal.attempted(now_us,
+                               envelope,
+                               message.bytes(),
+                               {end.type, end.index, end.reply, end.command, end.attempts, name},
+                               place);
+    if (end.type == outcome::event_type::bounce && !place.host.empty()) {
+        note_hard_bounce(envelope, end, name);
+    }
+    if (end.is_quiet || (is_delivered && place.host.empty())) {
+        return; // Discarded, as the operator wishes.
+    }
+    report_line line;
+    line.recipient = end.index;
+    line.event.event = is_delivered ? dsn::event::handed_over : dsn::event::failed;
+    line.event.next_hop_reports = end.dsn_passed_on;
+    line.reply = *end.reply;
+    line.host = place.host;
+    line.expired = end.type == outcome::event_type::expiration;
+    line.last_attempt_unix_s = place.host.empty() ? 0 : now_us / 1'000'000;
+    reporter_.note(message, line);
+}
+
+void outbound::note_hard_bounce(const message::envelope& envelope,
+                                const recipient_end& end,
+                                std::string_view name) {
+    const policy::tenant* tenant = context_.policy->find_tenant(envelope.tenant);
+    if (tenant == nullptr || !tenant->suppression_keep || end.reply->code / 100 != 5 ||
+        !context_.bounce_rules->is_hard(name)) {
+        return;
+    }
+    const std::int64_t now_s = context_.reactor.unix_us() / 1'000'000;
+    const std::string reply = smtp::to_line(*end.reply);
+    context_.suppression.note_bounce({envelope.tenant,
+                                      envelope.recipients[end.index].address,
+                                      name,
+                                      reply,
+                                      now_s,
+                                      now_s + tenant->suppression_keep->count()});
+}
+
+// Of an item that has become late: its sender is told once, and may do something else.
+void outbound::note_late(const schedule::delivery_item& item) {
+    messages_.with(item.message_id, [this, item](queued_message* message, auto) {
+        if (message == nullptr) {
+            return;
+        }
+        const message::envelope& envelope = message->envelope;
+        const std::int64_t max_age_s = context_.policy->delivery().retry.max_age.count();
+        item.recipients.for_each([&](std::uint32_t index) {
+            if (!message->outstanding.contains(index)) {
+                return; // It has ended meanwhile.
+            }
+            report_line line;
+            line.recipient = index;
+            line.event.event = dsn::event::delayed;
+            line.retry_until_unix_s = envelope.received_unix_ms / 1000 + max_age_s;
+            if (const auto* note = attempts_.find(envelope.id, index)) {
+                line.reply = smtp::reply(0, {4, 0, 0}, note->reply);
+                line.last_attempt_unix_s = unix_ms_at(note->made_ms) / 1000;
+            } else {
+                line.reply =
+                    smtp::reply(0, {4, 4, 1}, "No mail host of the domain could be reached");
+            }
+            reporter_.note(*message, line);
+        });
+        settle(*message); // That it was told.
+        reporter_.send(*message);
+    });
+}
+
+void outbound::settle(queued_message& message) {
     // Also without an attempt, when some recipients have ended: they must not end twice.
-    if (!message.outstanding.empty() &&
-        (state.attempts > 0 || message.outstanding.count() < message.envelope.recipients.size())) {
-        context_.writer.note_state(
-            message.envelope.id,
-            encode_state(
-                {state.attempts, state.next_unix_ms, state.is_noticed, message.outstanding}));
+    if (const std::string state = state_of(message.envelope.id); !state.empty()) {
+        context_.writer.note_state(message.envelope.id, state);
     }
 }
 
@@ -217,13 +285,22 @@ std::string outbound::state_of(std::uint64_t message_id) const {
         }
     }
     state.outstanding = messages_.outstanding(message_id);
-    return state.outstanding.empty() ? std::string() : encode_state(state);
+    std::size_t recipients = 0; // Unknown of a cold one, of which the spool knows already.
+    if (const queued_message* warm = messages_.find(message_id)) {
+        recipients = warm->envelope.recipients.size();
+        for (const auto* more : {&warm->outstanding, &warm->reporting}) {
+            more->for_each([&](std::uint32_t index) { state.outstanding.add(index); });
+        }
+    }
+    const bool is_new = state.attempts == 0 && !state.is_noticed && state.next_unix_ms == 0 &&
+                        state.outstanding.count() == recipients;
+    return state.outstanding.empty() || is_new ? std::string() : encode_state(state);
 }
 
 void outbound::unused(queued_message& message) {
     const std::uint64_t id = message.envelope.id;
-    if (!message.outstanding.empty() || message.items > 0) {
-        if (!message.hot) {
+    if (!message.outstanding.empty() || !message.reporting.empty() || message.items > 0) {
+        if (!message.hot && message.reporting.empty()) {
             context_.counters.hot_bytes -= messages_.cool(message);
         }
         return;
@@ -250,8 +327,10 @@ void outbound::expire(const schedule::delivery_item& item) {
 
 void outbound::end(const schedule::delivery_item& item,
                    outcome::event_type type,
-                   const smtp::reply& reply) {
-    endings_.push_back({item, type, reply, std::string(scheduler_.destination(item.lane))});
+                   const smtp::reply& reply,
+                   bool is_quiet) {
+    endings_.push_back(
+        {item, type, reply, std::string(scheduler_.destination(item.lane)), is_quiet});
     end_next();
 }
 
@@ -275,11 +354,19 @@ void outbound::end_next() {
             attempt_place place;
             place.site = next->site;
             next->item.recipients.for_each([&](std::uint32_t index) {
-                finish_recipient(
-                    *message, index, next->type, next->reply, "", place, next->item.attempts);
+                finish_recipient(*message,
+                                 {index,
+                                  next->type,
+                                  &next->reply,
+                                  "",
+                                  next->item.attempts,
+                                  false,
+                                  next->is_quiet},
+                                 place);
             });
             messages_.item_left(id, next->item.slot, scheduler_.drop(next->item));
-            settle(*message, {next->item.attempts, 0, next->item.is_noticed, {}});
+            settle(*message);
+            reporter_.send(*message);
         });
     }
 }
@@ -288,6 +375,9 @@ bool outbound::on_turn() noexcept {
     const std::int64_t now_ms = clock_ms();
     while (auto item = scheduler_.next_expired(now_ms)) {
         expire(*item);
+    }
+    while (auto item = scheduler_.next_late(now_ms)) {
+        note_late(*item);
     }
     end_next();
     if (!stopping_) {

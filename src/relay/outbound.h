@@ -16,6 +16,7 @@
 #include "relay/destinations.h"
 #include "relay/live_messages.h"
 #include "relay/recent_attempts.h"
+#include "relay/reporter.h"
 #include "runtime/resolve/mail_hosts.h"
 #include "stage/deliver/client.h"
 #include "stage/schedule/scheduler.h"
@@ -154,6 +155,7 @@ private:
         outcome::event_type type = outcome::event_type::expiration;
         smtp::reply reply;
         std::string site;
+        bool is_quiet = false;
     };
 
     struct wake_timer : task::timer {
@@ -184,21 +186,35 @@ private:
     [[nodiscard]] std::string key_of(const queued_message& message, std::string_view address) const;
     [[nodiscard]] std::uint32_t tenant_number(const std::string& name);
 
-    void finish_recipient(queued_message& message,
-                          std::uint32_t index,
-                          outcome::event_type type,
-                          const smtp::reply& reply,
-                          std::string_view command,
-                          const attempt_place& place,
-                          std::uint32_t attempts);
-    // After a change of `outstanding` or of an item: the state to remember.
-    void settle(queued_message& message, const delivery_state& state);
+    // How a recipient ends.
+    struct recipient_end {
+        std::uint32_t index = 0;
+        outcome::event_type type = outcome::event_type::bounce;
+        const smtp::reply* reply = nullptr;
+        std::string_view command;
+        std::uint32_t attempts = 0;
+        bool dsn_passed_on = false;
+        bool is_quiet = false; // Its sender is not told.
+    };
+
+    // reporter_.send() follows when all of an attempt have ended.
+    void
+    finish_recipient(queued_message& message, const recipient_end& end, const attempt_place& place);
+    [[nodiscard]] std::string_view class_of(const smtp::reply& reply) const;
+    void note_late(const schedule::delivery_item& item);
+    void note_hard_bounce(const message::envelope& envelope,
+                          const recipient_end& end,
+                          std::string_view name);
+    // After a change of `outstanding` or of an item: the spool is told.
+    void settle(queued_message& message);
     // Nobody works on it any more: it ends, or goes cold.
     void unused(queued_message& message);
     void item_done(queued_message& message, const schedule::delivery_item& item);
     // The item's recipients get this outcome once the message has been read.
-    void
-    end(const schedule::delivery_item& item, outcome::event_type type, const smtp::reply& reply);
+    void end(const schedule::delivery_item& item,
+             outcome::event_type type,
+             const smtp::reply& reply,
+             bool is_quiet = false);
     void end_next();
     void expire(const schedule::delivery_item& item);
 
@@ -255,6 +271,7 @@ private:
     schedule::scheduler scheduler_;
     live_messages messages_;
     recent_attempts attempts_;
+    reporter reporter_;
     dns::mail_hosts dns_;
     deliver::client_settings client_settings_;
     std::unordered_map<std::string, destination> destinations_; // By key, as lanes.

@@ -304,56 +304,45 @@ void outbound::on_outcome(deliver::client& client,
     queued_message& message = *used.message;
     const attempt_place place = place_of(used);
     const std::uint32_t attempts = used.item.attempts + 1U;
+    const smtp::reply damaged = damaged_reply();
     for (const deliver::recipient_outcome& outcome : outcomes) {
-        switch (outcome.result) {
-        case deliver::attempt_result::delivered:
-        case deliver::attempt_result::permanent:
+        const bool is_over = outcome.result == deliver::attempt_result::delivered ||
+                             outcome.result == deliver::attempt_result::permanent;
+        if (is_over || used.damaged) {
             used.item.recipients.remove(outcome.index);
             finish_recipient(message,
-                             outcome.index,
-                             outcome.result == deliver::attempt_result::delivered
-                                 ? outcome::event_type::delivery
-                                 : outcome::event_type::bounce,
-                             outcome.reply,
-                             outcome.command,
-                             place,
-                             attempts);
-            break;
-        case deliver::attempt_result::transient:
-        case deliver::attempt_result::ambiguous: {
-            if (used.damaged) {
-                used.item.recipients.remove(outcome.index);
-                finish_recipient(message,
-                                 outcome.index,
-                                 outcome::event_type::bounce,
-                                 damaged_reply(),
-                                 "",
-                                 place,
-                                 attempts);
-                break;
-            }
-            const bool doubt = outcome.result == deliver::attempt_result::ambiguous;
-            ++(doubt ? context_.counters.ambiguous : context_.counters.deferrals);
-            context_.journal.attempted(
-                context_.reactor.unix_us(),
-                message.envelope,
-                message.bytes(),
-                {doubt ? outcome::event_type::ambiguous : outcome::event_type::transient_failure,
-                 outcome.index,
-                 &outcome.reply,
-                 outcome.command,
-                 attempts},
-                place);
-            break;
+                             {outcome.index,
+                              outcome.result == deliver::attempt_result::delivered
+                                  ? outcome::event_type::delivery
+                                  : outcome::event_type::bounce,
+                              is_over ? &outcome.reply : &damaged,
+                              is_over ? outcome.command : "",
+                              attempts,
+                              outcome.dsn_passed_on},
+                             place);
+            continue;
         }
-        }
+        const bool doubt = outcome.result == deliver::attempt_result::ambiguous;
+        ++(doubt ? context_.counters.ambiguous : context_.counters.deferrals);
+        context_.journal.attempted(
+            context_.reactor.unix_us(),
+            message.envelope,
+            message.bytes(),
+            {doubt ? outcome::event_type::ambiguous : outcome::event_type::transient_failure,
+             outcome.index,
+             &outcome.reply,
+             outcome.command,
+             attempts,
+             class_of(outcome.reply)},
+            place);
     }
+    reporter_.send(message);
     note_push(used, outcomes);
     used.message = nullptr;
     used.has_item = false;
     if (used.item.recipients.empty()) {
         item_done(message, used.item);
-        settle(message, {attempts, 0, used.item.is_noticed, {}});
+        settle(message);
         messages_.let_go(message);
         return;
     }
@@ -374,7 +363,7 @@ void outbound::on_outcome(deliver::client& client,
                  outcome.reply.code == 0 ? outcome.reply.text : smtp::to_line(outcome.reply)});
         }
     }
-    settle(message, {attempts, unix_ms_at(again.due_ms), used.item.is_noticed, {}});
+    settle(message);
     // It waits: the spool has its body.
     context_.counters.hot_bytes -= message.body.bytes();
     message.body.clear();

@@ -120,7 +120,7 @@ bool outbound::place(queued_message& message,
     schedule::delivery_item item = blank_item(message, state);
     sorted.discarded.for_each([&](std::uint32_t index) {
         const smtp::reply reply(250, {2, 0, 0}, "Discarded by route");
-        finish_recipient(message, index, outcome::event_type::delivery, reply, "", {}, 1);
+        finish_recipient(message, {index, outcome::event_type::delivery, &reply, "", 1}, {});
     });
     if (!sorted.kept.empty()) {
         item.recipients = sorted.kept;
@@ -147,7 +147,7 @@ bool outbound::place(queued_message& message,
         message.first_slot = scheduler_.add(item, key, clock_ms(), message.first_slot);
         ++message.items;
     }
-    settle(message, state);
+    settle(message);
     return !sorted.out.empty();
 }
 

@@ -28,6 +28,8 @@ struct queued_message {
     bool is_damaged = false; // What is stored of the body is: it can only bounce.
     std::uint64_t body_bytes = 0;
     schedule::recipient_set outstanding;
+    // Have ended, and their sender is not told durably yet: for the spool they are outstanding.
+    schedule::recipient_set reporting;
     std::uint32_t items = 0; // Delivery items that the scheduler or a connection holds.
     std::uint32_t first_slot = schedule::no_slot; // Of one of them.
     std::uint32_t users = 0;                      // Who works on it: it stays in memory.

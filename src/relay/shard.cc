@@ -141,9 +141,11 @@ result<void> shard::set_up(spool::recovered_shard&& recovered, std::vector<std::
                                       shared_.limit_clock,
                                       shared_.sites,
                                       shared_.names,
+                                      shared_.suppression,
                                       server,
                                       shared_.policy,
                                       shared_.keys,
+                                      shared_.bounce_rules,
                                       nullptr,
                                       nullptr,
                                       index_,
@@ -288,9 +290,12 @@ void shard::cut(const config::ip_network& network, const std::vector<config::ip_
     }
 }
 
-void shard::set_policy(policy::snapshot_pointer policy, std::shared_ptr<const signing_keys> keys) {
+void shard::set_policy(policy::snapshot_pointer policy,
+                       std::shared_ptr<const signing_keys> keys,
+                       std::shared_ptr<const bounces::classifier> bounce_rules) {
     context_->policy = std::move(policy);
     context_->keys = std::move(keys);
+    context_->bounce_rules = std::move(bounce_rules);
     refresh_settings();
     for (inbound_connection* connection : connections_) {
         connection->policy_changed();

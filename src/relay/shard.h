@@ -32,7 +32,8 @@ namespace ebbgate::relay {
 struct shared_parts {
     const config::server& server;
     policy::snapshot_pointer policy; // At the start; later ones come by shard::set_policy(),
-    std::shared_ptr<const signing_keys> keys; // these too.
+    std::shared_ptr<const signing_keys> keys;                // these too,
+    std::shared_ptr<const bounces::classifier> bounce_rules; // and these.
     spool::posix_directory& spool_folder;
     stage_spool::durable_by durable_by = stage_spool::durable_by::linked_sync;
     shard::worker_pool& workers;
@@ -46,6 +47,7 @@ struct shared_parts {
     const limits::clock& limit_clock;
     site_limits& sites;
     dns::asker& names;
+    bounces::suppression& suppression;
     outcome::log_file& events;
     outcome::log_file& text;
     std::uint32_t shard_count = 1;
@@ -85,7 +87,9 @@ public:
 
     // The rest belongs to the shard's thread (use post).
     void open_listeners();
-    void set_policy(policy::snapshot_pointer policy, std::shared_ptr<const signing_keys> keys);
+    void set_policy(policy::snapshot_pointer policy,
+                    std::shared_ptr<const signing_keys> keys,
+                    std::shared_ptr<const bounces::classifier> bounce_rules);
     // Ends the sessions that keep an older one without sending a message.
     void let_go_of_old_policies();
 

@@ -40,9 +40,8 @@ public:
     message_reader& operator=(const message_reader&) = delete;
 
     // Verifies the whole message, then one event. Pins its files until finish() or the destructor.
-    void start(std::uint64_t message_id,
-               const location& where,
-               read_scope scope = read_scope::message);
+    void
+    start(std::uint64_t message_id, const location& where, read_scope scope = read_scope::message);
     // Who gets the events from here on. Not while busy().
     void set_handler(event_handler on_event, void* context) noexcept;
     // True: block() is there now (empty: the end). False: one event follows.

@@ -191,9 +191,20 @@ result<void> daemon::start() {
         return std::unexpected(std::move(links.error()));
     }
     links_ = std::move(*links);
+    auto suppressed = suppression::suppression_list::open(
+        server_.data_dir + "/suppression.db", {}, [](const std::string& text) { note(text); });
+    if (!suppressed) {
+        return std::unexpected(std::move(suppressed.error()));
+    }
+    suppression_ = std::move(*suppressed);
     add_commands();
     (void)crypto::hash_of_nobody(); // Made once, now: the first unknown login must not be slower.
     workers_ = std::make_unique<shard::worker_pool>(2, login_checks_max);
+    auto rules = load_bounce_rules(*policy_);
+    if (!rules) {
+        return fail(failure_kind::bad_input, rules.error());
+    }
+    bounce_rules_ = std::move(*rules);
     auto resolver = open_resolver(server_.dns);
     if (!resolver) {
         return std::unexpected(std::move(resolver.error()));
@@ -212,25 +223,14 @@ result<void> daemon::start() {
     case config::log_sync::fsync:
         break;
     }
-    shared_.reset(new relay::shared_parts{server_,
-                                          policy_,
-                                          keys_,
-                                          *spool_folder_,
-                                          durable_by,
-                                          *workers_,
-                                          *file_workers_,
-                                          links_->store(),
-                                          *segment_worker_,
-                                          credentials_,
-                                          connections_,
-                                          *bans_,
-                                          *limiter_,
-                                          limit_clock_,
-                                          sites_,
-                                          *resolver_,
-                                          *events_,
-                                          *text_,
-                                          static_cast<std::uint32_t>(recovered.size())});
+    shared_.reset(new relay::shared_parts{
+        server_,          policy_,        keys_,
+        bounce_rules_,    *spool_folder_, durable_by,
+        *workers_,        *file_workers_, links_->store(),
+        *segment_worker_, credentials_,   connections_,
+        *bans_,           *limiter_,      limit_clock_,
+        sites_,           *resolver_,     *suppression_,
+        *events_,         *text_,         static_cast<std::uint32_t>(recovered.size())});
     for (const config::listener& listener : server_.listeners) {
         ports_.push_back(listener.listen.port);
     }
@@ -241,6 +241,7 @@ result<void> daemon::start() {
     }
     shared_->policy.reset(); // Each shard has them.
     shared_->keys.reset();
+    shared_->bounce_rules.reset();
     if (auto done = open_files(); !done) {
         return done;
     }

@@ -23,6 +23,8 @@
 #include "service/admin/status_report.h"
 #include "service/api/http_api.h"
 #include "service/overlay/overlay_store.h"
+#include "service/suppression/suppression_list.h"
+#include "stage/bounces/classifier.h"
 #include "stage/limits/clock.h"
 #include "stage/limits/counter_table.h"
 #include "stage/limits/limiter.h"
@@ -82,6 +84,8 @@ private:
     [[nodiscard]] std::expected<policy::loaded, std::string> load_policy();
     std::string reload(reload_kind kind);
     std::string refuse_reload(const std::string& why);
+    [[nodiscard]] static std::expected<std::shared_ptr<const bounces::classifier>, std::string>
+    load_bounce_rules(const policy::snapshot& policy);
     void put_in_force(policy::snapshot_pointer policy,
                       std::shared_ptr<const relay::signing_keys> keys);
     void free_retired();
@@ -95,6 +99,7 @@ private:
     // daemon_files.cc
     [[nodiscard]] result<void> open_files();
     void add_link_commands();
+    void add_suppression_commands();
     void log_download(const filelink::download& made);
     [[nodiscard]] std::optional<admin::file_facts> gather_files() const;
 
@@ -121,7 +126,8 @@ private:
     config::server server_;
     background background_; // Outlives what it is given.
     policy::snapshot_pointer policy_;
-    std::shared_ptr<const relay::signing_keys> keys_; // Of policy_.
+    std::shared_ptr<const relay::signing_keys> keys_;         // Of policy_.
+    std::shared_ptr<const bounces::classifier> bounce_rules_; // Of policy_.
     // Still used by a session: freed here, where a million senders take their time.
     std::vector<policy::snapshot_pointer> retired_;
     bool policy_is_stale_ = false;
@@ -142,6 +148,7 @@ private:
     relay::connection_counts connections_;
     std::unique_ptr<link_upkeep> links_; // Outlives who stores and serves files.
     std::unique_ptr<shard::worker_pool> workers_;
+    std::unique_ptr<suppression::suppression_list> suppression_;
     std::unique_ptr<dns::resolver> resolver_;
     relay::site_limits sites_;
     std::unique_ptr<shard::worker_pool> file_workers_;

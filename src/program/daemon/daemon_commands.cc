@@ -186,6 +186,7 @@ void daemon::add_commands() {
     };
     overlay::add_commands(*commands_, *overlay_, std::move(access));
     add_link_commands();
+    add_suppression_commands();
 }
 
 void daemon::add_ban_commands() {

@@ -35,6 +35,23 @@ std::expected<policy::loaded, std::string> daemon::load_policy() {
     return std::move(*loaded);
 }
 
+std::expected<std::shared_ptr<const bounces::classifier>, std::string>
+daemon::load_bounce_rules(const policy::snapshot& policy) {
+    const std::string& path = policy.delivery().bounce_rules;
+    if (path.empty()) {
+        return bounces::classifier::make_default();
+    }
+    auto rules = bounces::load_rules(path);
+    if (!rules) {
+        return std::unexpected(config::to_text(rules.error()));
+    }
+    auto made = bounces::classifier::make(std::move(*rules));
+    if (!made) {
+        return std::unexpected(path + ": " + made.error());
+    }
+    return std::shared_ptr<const bounces::classifier>(std::move(*made));
+}
+
 std::string daemon::refuse_reload(const std::string& why) {
     policy_is_stale_ = true;
     policy_fault_ = why;
@@ -63,6 +80,7 @@ std::string daemon::reload(reload_kind kind) {
                        : refuse_reload(loaded.error());
     }
     // All of it is loaded before any of it is in force.
+    std::shared_ptr<const bounces::classifier> bounce_rules = bounce_rules_;
     auto keys = relay::signing_keys::load(*loaded->policy, keys_.get());
     if (!keys) {
         if (!dry_run && !is_overlay) {
@@ -70,6 +88,14 @@ std::string daemon::reload(reload_kind kind) {
         }
         const std::string why = config::to_text(keys.error());
         return dry_run ? admin::refusal(admin::refusal_reason::failed, why) : refuse_reload(why);
+    }
+    if (!is_overlay) {
+        auto rules = load_bounce_rules(*loaded->policy);
+        if (!rules) {
+            return dry_run ? admin::refusal(admin::refusal_reason::failed, rules.error())
+                           : refuse_reload(rules.error());
+        }
+        bounce_rules = std::move(*rules);
     }
     // A context belongs to one thread: a shard's, or that of the files.
     std::vector<std::shared_ptr<const tls::server_identities>> identities;
@@ -111,6 +137,7 @@ std::string daemon::reload(reload_kind kind) {
     for (const std::string& line : loaded->notes) {
         note(line);
     }
+    bounce_rules_ = std::move(bounce_rules);
     put_in_force(std::move(loaded->policy), std::move(*keys));
     if (!is_overlay) {
         credentials_.clear();
@@ -131,7 +158,7 @@ void daemon::put_in_force(policy::snapshot_pointer policy,
     ++reloads_;
     retired_.push_back(std::exchange(policy_, std::move(policy)));
     keys_ = std::move(keys);
-    on_each_shard([&](relay::shard& shard) { shard.set_policy(policy_, keys_); });
+    on_each_shard([&](relay::shard& shard) { shard.set_policy(policy_, keys_, bounce_rules_); });
     bans_->ask([settings = ban_settings_of(*policy_, server_)](bans::ban_keeper& keeper,
                                                                std::int64_t now_us) {
         keeper.configure(settings, now_us);

@@ -53,6 +53,19 @@ void snapshot_builder::parse_class(const value& object, mail_class& into) {
     }
 }
 
+void snapshot_builder::parse_suppression(const value& object, tenant& into) {
+    const value* at = object.find("suppression");
+    if (at == nullptr || (at->is(json::kind::boolean) && !at->boolean())) {
+        return;
+    }
+    if (reader_.object(*at, keys::suppression)) {
+        constexpr seconds day(86'400);
+        seconds keep = 90 * day;
+        reader_.set_duration(*at, "keep", keep, seconds(1), 3650 * day);
+        into.suppression_keep = keep;
+    }
+}
+
 std::optional<config::ip_address> snapshot_builder::parse_source_address(const value& at) {
     const auto text = reader_.string(at, address_expected);
     const auto address = text ? config::parse_ip_address(*text) : std::nullopt;

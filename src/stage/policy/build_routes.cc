@@ -89,6 +89,11 @@ void snapshot_builder::parse_delivery(const value& at) {
     reader_.set(at, "connections_per_destination", delivery.connections_per_destination, 1, 10'000);
     reader_.set(at, "messages_per_connection", delivery.messages_per_connection, 1, 1'000'000);
     reader_.set_duration(at, "idle_timeout", delivery.idle_timeout, seconds(0), seconds(3600));
+    if (const value* rules = at.find("bounce_rules")) {
+        if (const auto text = reader_.string(*rules, "the path of a file")) {
+            delivery.bounce_rules = config::resolve_path(*text, config::folder_of(reader_.file()));
+        }
+    }
     std::uint32_t mx_port = delivery.mx_port;
     reader_.set(at, "mx_port", mx_port, 1, 65'535);
     delivery.mx_port = static_cast<std::uint16_t>(mx_port);

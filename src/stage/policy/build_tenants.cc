@@ -65,6 +65,7 @@ void snapshot_builder::parse_tenant(const value& at, std::uint32_t item) {
             parse_egress(*egress, made.egress);
         }
         parse_class(at, made.mail_class);
+        parse_suppression(at, made);
     }
     note_largest(limits.settings);
     made.limits = std::move(limits.settings);

@@ -88,6 +88,7 @@ private:
     void parse_shaping(const value& at);
     void parse_shaping_rule(const value& at);
     void parse_class(const value& object, mail_class& into);
+    void parse_suppression(const value& object, tenant& into);
 
     // build_tenants.cc
     void parse_tenant(const value& at, std::uint32_t item);

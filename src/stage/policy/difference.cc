@@ -138,6 +138,7 @@ void comparison::compare_settings() {
            now.messages_per_connection);
     change("delivery/idle_timeout", old.idle_timeout, now.idle_timeout);
     change("delivery/retry/delay_notice", old.retry.delay_notice, now.retry.delay_notice);
+    change("delivery/bounce_rules", old.bounce_rules, now.bounce_rules);
     change("delivery/mx_port", old.mx_port, now.mx_port);
     change("delivery/max_connections", old.connections_max, now.connections_max);
     change("delivery/max_message_rate", old.message_rate, now.message_rate);
@@ -249,6 +250,7 @@ void comparison::compare_tenant(const tenant& before, const tenant& after) {
     change("null_sender", before.null_sender == after.null_sender);
     change("egress", before.egress == after.egress);
     change("class", before.mail_class == after.mail_class);
+    change("suppression", before.suppression_keep == after.suppression_keep);
     change("check_header_from", before.check_header_from == after.check_header_from);
     change("limits", same_settings(before.limits, after.limits));
     change("attachments", same_content(before.attachments, after.attachments));

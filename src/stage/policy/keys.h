@@ -24,6 +24,7 @@ inline constexpr known_key delivery[] = {
     {"messages_per_connection"},
     {"idle_timeout"},
     {"mx_port"},
+    {"bounce_rules"},
     {"max_connections"},
     {"max_message_rate"},
     {"max_connection_rate"},
@@ -74,23 +75,15 @@ inline constexpr known_key defaults[] = {
     {"unsigned"},
 };
 inline constexpr known_key tenant[] = {
-    {"name"},
-    {"company"},
-    {"hostname"},
-    {"tls"},
-    {"domains"},
-    {"authorized_senders"},
-    {"accounts"},
-    {"relay_hosts"},
-    {"null_sender"},
-    {"check_header_from"},
-    {"limits"},
-    {"egress"},
-    {"class"},
-    {"attachments"},
-    {"filelink"},
-    {"bcc", false},
-    {"dkim"},
+    {"name"},        {"company"},
+    {"hostname"},    {"tls"},
+    {"domains"},     {"authorized_senders"},
+    {"accounts"},    {"relay_hosts"},
+    {"null_sender"}, {"check_header_from"},
+    {"limits"},      {"egress"},
+    {"class"},       {"suppression"},
+    {"attachments"}, {"filelink"},
+    {"bcc", false},  {"dkim"},
     {"unsigned"},
 };
 inline constexpr known_key attachments[] = {
@@ -116,6 +109,7 @@ inline constexpr known_key dkim[] = {
     {"canonicalization"},
     {"expire"},
 };
+inline constexpr known_key suppression[] = {{"keep"}};
 inline constexpr known_key egress[] = {{"sources"}, {"ehlo"}};
 inline constexpr known_key egress_source[] = {{"address"}, {"ehlo"}, {"weight"}, {"drain"}};
 inline constexpr known_key tls[] = {{"certificate"}, {"key"}};

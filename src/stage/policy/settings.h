@@ -57,6 +57,7 @@ struct tenant {
     limit_settings limits;
     egress_pool egress;
     policy::mail_class mail_class = policy::mail_class::bulk;
+    std::optional<std::chrono::seconds> suppression_keep;   // Of hard bounces; nothing: not kept.
     std::shared_ptr<const attachment_settings> attachments; // Null: not judged.
     std::shared_ptr<const filelink_settings> filelink;      // Null: none.
     std::vector<dkim_key> dkim;                             // Sorted by domain: see keys_for().
@@ -113,6 +114,7 @@ struct delivery_settings {
     std::uint32_t messages_per_connection = 1000;
     std::chrono::seconds idle_timeout{30};
     std::uint16_t mx_port = 25;
+    std::string bounce_rules;               // Resolved path; empty: those that are shipped.
     std::uint32_t connections_max = 10'000; // Of all shards, to all destinations.
     config::rate message_rate = config::unlimited_rate;
     config::rate connection_rate = config::unlimited_rate;

@@ -16,7 +16,7 @@ namespace {
 // stop the shard; next_wakeup_ms() then says "now".
 constexpr int advances_max = 1024;
 
-// A ready item gets this long for its last attempt, however old it is.
+// A ready item gets this long for its last attempt, however old it is; half of a shorter max_age.
 constexpr std::int64_t last_chance_ms = 60'000;
 
 // Items mostly come in order of arrival; one that does not is sorted in up to this far.
@@ -433,7 +433,8 @@ void scheduler::advance(std::int64_t now_ms) {
 
 // When a due item is late, or has no chance left.
 std::int64_t scheduler::next_stage_ms(const slot& item, std::int64_t now_ms) const noexcept {
-    const std::int64_t end_ms = std::max(expiry_ms(item), now_ms + last_chance_ms);
+    const std::int64_t chance_ms = std::min(last_chance_ms, settings_.retry.max_age_ms / 2);
+    const std::int64_t end_ms = std::max(expiry_ms(item), now_ms + chance_ms);
     const bool none = item.is_noticed || settings_.notice_age_ms == 0;
     return none ? end_ms
                 : std::min(end_ms, std::int64_t{item.arrived_s} * 1000 + settings_.notice_age_ms);

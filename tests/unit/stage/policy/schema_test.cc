@@ -111,6 +111,7 @@ TEST(PolicySchema, KnowsTheKeysThatTheLoaderKnows) {
         {"/tenants[]/dkim[]", built(keys::dkim)},
         {"/tenants[]/tls", built(keys::tls)},
         {"/tenants[]/egress", built(keys::egress)},
+        {"/tenants[]/suppression", built(keys::suppression)},
         {"/tenants[]/egress/sources[]", built(keys::egress_source)},
         {"/tenants[]/limits", built(keys::limits)},
         {"/tenants[]/limits/limit_reply", built(keys::limit_reply)},
