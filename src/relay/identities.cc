@@ -1,6 +1,7 @@
 #include "relay/identities.h"
 
 #include "relay/signing_keys.h"
+#include "runtime/net/listener.h"
 
 #include <algorithm>
 #include <map>
@@ -142,8 +143,27 @@ config::faults listener_faults(const config::server& server, const policy::snaps
     return faults;
 }
 
+config::faults source_faults(const policy::snapshot& policy) {
+    config::faults faults;
+    for (const policy::named_source& one : policy.sources()) {
+        const std::string address = config::to_text(one.address);
+        const auto bound = net::can_bind(address);
+        if (!bound && faults.size() < config::faults_max) {
+            faults.push_back(
+                {policy.files()[one.file],
+                 one.line,
+                 one.pointer,
+                 "expected an IP address of this machine, but no connection can leave from " +
+                     address + ": " + bound.error().detail});
+        }
+    }
+    return faults;
+}
+
 config::faults check_together(const config::server& server, const policy::snapshot& policy) {
     config::faults faults = listener_faults(server, policy);
+    const config::faults sources = source_faults(policy);
+    faults.insert(faults.end(), sources.begin(), sources.end());
     if (const auto identities = load_identities(server, policy); !identities) {
         faults.insert(faults.end(), identities.error().begin(), identities.error().end());
     }

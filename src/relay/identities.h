@@ -21,11 +21,14 @@ namespace ebbgate::relay {
 [[nodiscard]] std::expected<std::shared_ptr<const tls::server_identities>, config::faults>
 load_identities(const config::server& server, const policy::snapshot& policy);
 
+// Addresses to send from that are not this machine's.
+[[nodiscard]] config::faults source_faults(const policy::snapshot& policy);
+
 // Listeners of tenants that the policy does not have.
 [[nodiscard]] config::faults listener_faults(const config::server& server,
                                              const policy::snapshot& policy);
 
-// What `check` adds to the faults of each file by itself: both of the above, and the DKIM keys.
+// What `check` adds to the faults of each file by itself: all of the above, and the DKIM keys.
 [[nodiscard]] config::faults check_together(const config::server& server,
                                             const policy::snapshot& policy);
 

@@ -289,7 +289,7 @@ result<policy::loaded> daemon::open_overlay() {
         return std::unexpected(std::move(opened.error()));
     }
     overlay_ = std::move(*opened);
-    auto loaded = load_policy();
+    auto loaded = load_policy(false);
     if (!loaded) {
         return fail(failure_kind::bad_input, loaded.error());
     }

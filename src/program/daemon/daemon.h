@@ -81,7 +81,7 @@ private:
     void stop();
 
     // daemon_reload.cc
-    [[nodiscard]] std::expected<policy::loaded, std::string> load_policy();
+    [[nodiscard]] std::expected<policy::loaded, std::string> load_policy(bool is_overlay);
     std::string reload(reload_kind kind);
     std::string refuse_reload(const std::string& why);
     [[nodiscard]] static std::expected<std::shared_ptr<const bounces::classifier>, std::string>

@@ -19,7 +19,7 @@ constexpr int idle_wait_ms = 1000;
 
 } // namespace
 
-std::expected<policy::loaded, std::string> daemon::load_policy() {
+std::expected<policy::loaded, std::string> daemon::load_policy(bool is_overlay) {
     const auto changes = overlay_->read(std::time(nullptr));
     if (!changes) {
         return std::unexpected(changes.error().detail);
@@ -28,8 +28,13 @@ std::expected<policy::loaded, std::string> daemon::load_policy() {
     if (!loaded) {
         return std::unexpected(config::to_text(loaded.error()));
     }
-    if (const config::faults faults = relay::listener_faults(server_, *loaded->policy);
-        !faults.empty()) {
+    config::faults faults = relay::listener_faults(server_, *loaded->policy);
+    if (!is_overlay) { // An address that went away later must not keep commands from coming in
+                       // force.
+        const config::faults sources = relay::source_faults(*loaded->policy);
+        faults.insert(faults.end(), sources.begin(), sources.end());
+    }
+    if (!faults.empty()) {
         return std::unexpected(config::to_text(faults));
     }
     return std::move(*loaded);
@@ -71,7 +76,7 @@ std::string daemon::reload(reload_kind kind) {
     }
     // The shards go on, and go first.
     std::expected<policy::loaded, std::string> loaded;
-    background_.run([this, &loaded] { loaded = load_policy(); });
+    background_.run([this, &loaded, is_overlay] { loaded = load_policy(is_overlay); });
     if (is_overlay && watch_.is_changed()) {
         return reload(reload_kind::silent);
     }

@@ -73,6 +73,9 @@ std::optional<config::ip_address> snapshot_builder::parse_source_address(const v
         reader_.add_fault(
             at, fmt::format("expected {}, found {}", address_expected, config::shown(at)));
     }
+    if (address && sources_.insert(*address).second) {
+        built_->sources_.push_back({*address, file_index(), at.line(), at.pointer()});
+    }
     return address;
 }
 

@@ -151,6 +151,7 @@ private:
     std::shared_ptr<snapshot> built_;
     std::map<config::ip_network, std::uint32_t> networks_; // To the tenant.
     std::vector<domain_place> domains_;
+    std::set<config::ip_address> sources_;                      // Those in built_->sources_.
     std::set<std::pair<std::uint32_t, std::uint32_t>> removed_; // Tenant and place of accounts.
     std::vector<rate_override> overrides_;
     std::vector<std::string> notes_;

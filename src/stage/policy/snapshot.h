@@ -50,6 +50,14 @@ struct rule_place {
     std::string text;    // The rule as it is compared.
 };
 
+// Where the policy first names an address that mail leaves from.
+struct named_source {
+    config::ip_address address;
+    std::uint32_t file = 0; // In files().
+    std::uint32_t line = 0;
+    std::string pointer; // RFC 6901.
+};
+
 struct listed_sender {
     std::string_view pattern; // Valid as long as the snapshot.
     bool by_command = false;
@@ -132,6 +140,9 @@ public:
     // The files it was made from.
     [[nodiscard]] const std::vector<std::string>& files() const noexcept { return files_; }
 
+    // Each address once: that of a route, and those of tenants.
+    [[nodiscard]] const std::vector<named_source>& sources() const noexcept { return sources_; }
+
     // Those of the signing keys of all tenants, which it names and does not read.
     [[nodiscard]] std::vector<std::string> key_files() const;
 
@@ -204,6 +215,7 @@ private:
     route_index routes_past_hold_;
 
     std::vector<std::string> files_;
+    std::vector<named_source> sources_;
     sender_table senders_;
     std::vector<narrowed_account> narrowed_;
     std::vector<limit_settings> own_limits_;
