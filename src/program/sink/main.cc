@@ -78,7 +78,7 @@ std::string totals_json(const sink::sink& sink, bool at_end) {
         fmt::format("{{\"messages\":{},\"unique\":{},\"duplicates\":{},\"missing\":{},"
                     "\"unnumbered\":{},\"recipients\":{},\"bytes\":{},\"connections\":{},"
                     "\"misdeeds\":{},\"handshakes\":{},\"by_bdat\":{},\"source_count\":{},"
-                    "\"destination_count\":{}",
+                    "\"destination_count\":{},\"turned_away\":{},\"open_most\":{}",
                     totals.messages,
                     totals.ids.size(),
                     totals.duplicates,
@@ -91,11 +91,16 @@ std::string totals_json(const sink::sink& sink, bool at_end) {
                     totals.handshakes,
                     totals.by_bdat,
                     totals.sources.size(),
-                    totals.destinations.size());
+                    totals.destinations.size(),
+                    totals.turned_away,
+                    totals.open_most);
     if (at_end) { // There may be many: not several times a second.
         out += ",\"sources\":" + counts_json(totals.sources, [](const auto& address) {
                    return config::to_text(address);
                });
+        out += ",\"open_most_by_source\":" +
+               counts_json(totals.open_most_by_source,
+                           [](const auto& address) { return config::to_text(address); });
         out += ",\"destinations\":" + counts_json(totals.destinations, [](const auto& endpoint) {
                    return config::to_text(endpoint);
                });
@@ -142,6 +147,9 @@ int main(int argc, char** argv) {
     app.add_option("--messages-per-connection",
                    options.messages_per_connection,
                    "then MAIL is answered with 421");
+    app.add_option("--connections-at-once",
+                   options.connections_at_once,
+                   "of one source; further ones are answered with 421");
     app.add_option("--expect", options.expected, "how many different messages will come");
     app.add_option("--rule", rules, "COMMAND:defer|refuse|drop|delay[/N][@PATTERN], repeatable");
     app.add_option("--delay", options.delay_ms, "milliseconds, for rules with delay");

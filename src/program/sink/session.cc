@@ -29,7 +29,8 @@ std::string unstuffed(const std::string& wire) {
 
 } // namespace
 
-session::session(sink& sink, int fd) : sink_(sink) {
+session::session(sink& sink, int fd, const config::ip_address& source, bool is_room)
+    : sink_(sink), source_(source) {
     stream_ = new net::stream(sink.reactor_, sink.flusher_, fd, *this);
     pause_.owner = this;
     pause_.on_expire = [](task::timer& timer) noexcept {
@@ -38,6 +39,11 @@ session::session(sink& sink, int fd) : sink_(sink) {
         self.stream_->write(reply);
         self.stream_->resume_input();
     };
+    if (!is_room) {
+        stream_->write("421 4.7.0 Too many connections\r\n");
+        leave(false);
+        return;
+    }
     answer("connect", {}, "220 sink.test ESMTP\r\n");
     if (stream_ != nullptr) {
         stream_->start_input();
@@ -85,6 +91,7 @@ void session::on_closed(net::close_reason) noexcept {
 }
 
 void session::gone() {
+    sink_.note_end(source_);
     sink_.reactor_.post([&sink = sink_, self = this] { sink.sessions_.erase(self); });
 }
 

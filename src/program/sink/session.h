@@ -14,7 +14,8 @@ namespace ebbgate::sink {
 
 class session final : public net::stream_observer {
 public:
-    session(sink& sink, int fd);
+    // Without room it is turned away.
+    session(sink& sink, int fd, const config::ip_address& source, bool is_room);
     ~session();
     session(const session&) = delete;
     session& operator=(const session&) = delete;
@@ -42,6 +43,7 @@ private:
     void end_message();
 
     sink& sink_;
+    config::ip_address source_;
     net::stream* stream_ = nullptr;
     pause_timer pause_;
     std::string held_;

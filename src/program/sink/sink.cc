@@ -76,7 +76,14 @@ void sink::on_accepted(int fd) noexcept {
     ++totals_.connections;
     ++totals_.sources[from.address];
     ++totals_.destinations[to];
-    auto made = std::make_unique<session>(*this, fd);
+    totals_.open_most = std::max(totals_.open_most, ++open_count_);
+    const std::uint64_t of_source = ++open_[from.address];
+    std::uint64_t& most = totals_.open_most_by_source[from.address];
+    most = std::max(most, of_source);
+    const bool is_room =
+        options_.connections_at_once == 0 || of_source <= options_.connections_at_once;
+    totals_.turned_away += is_room ? 0U : 1U;
+    auto made = std::make_unique<session>(*this, fd, from.address, is_room);
     session* key = made.get();
     sessions_.emplace(key, std::move(made));
 }
@@ -97,6 +104,11 @@ void sink::note_name(std::string_view name) {
     if (totals_.names.size() < names_max) {
         ++totals_.names[std::string(name.substr(0, 255))];
     }
+}
+
+void sink::note_end(const config::ip_address& source) {
+    --open_count_;
+    --open_[source];
 }
 
 void sink::count(const std::string& head, std::uint64_t bytes) {

@@ -40,6 +40,7 @@ struct sink_options {
     std::vector<std::string> offers;   // EHLO keywords, STARTTLS aside. BDAT is always understood.
     std::shared_ptr<tls::context> tls; // Null: no STARTTLS.
     std::uint32_t messages_per_connection = 0; // Then 421; 0: any.
+    std::uint32_t connections_at_once = 0;     // Of one source; further ones get 421; 0: any.
     std::uint64_t expected = 0;                // Messages numbered 0 to expected - 1; 0: unknown.
     std::uint64_t delay_ms = 0;                // For rules with `delay`.
     std::string maildir;                       // Empty: nothing is written.
@@ -56,9 +57,12 @@ struct sink_totals {
     std::uint64_t misdeeds = 0;
     std::uint64_t handshakes = 0;
     std::uint64_t by_bdat = 0;
+    std::uint64_t turned_away = 0;       // Connections, by connections_at_once.
+    std::uint64_t open_most = 0;         // Connections at once.
     std::unordered_set<std::string> ids; // Message-IDs seen.
     // Connections, by where they came from, what they came to, and the name they gave.
     std::map<config::ip_address, std::uint64_t> sources;
+    std::map<config::ip_address, std::uint64_t> open_most_by_source;
     std::map<config::endpoint, std::uint64_t> destinations;
     std::map<std::string, std::uint64_t> names;
 };
@@ -91,6 +95,7 @@ private:
     // The rule that strikes now, or null.
     rule* strike(const char* command, std::string_view subject);
     void note_name(std::string_view name);
+    void note_end(const config::ip_address& source);
     void count(const std::string& head, std::uint64_t bytes);
     void store(const std::string& message);
 
@@ -98,6 +103,8 @@ private:
     net::flusher flusher_;
     sink_options options_;
     sink_totals totals_;
+    std::map<config::ip_address, std::uint64_t> open_; // Connections, by source.
+    std::uint64_t open_count_ = 0;
     std::vector<std::unique_ptr<net::listener>> listeners_;
     std::unordered_map<session*, std::unique_ptr<session>> sessions_;
     std::uint64_t stored_ = 0;
