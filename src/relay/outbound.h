@@ -94,7 +94,7 @@ public:
 
     [[nodiscard]] std::int64_t clock_ms() const noexcept;
 
-    // There may be room for a connection at a site.
+    // There may be room for a connection at a site, or somebody waits for it.
     void room_at(const std::string& site);
 
     bool on_turn() noexcept override;
@@ -251,7 +251,9 @@ private:
     void block_until(schedule::lane_id lane, std::int64_t until_ms);
     void unblock_due(std::int64_t now_ms);
     bool close_one_idle();
+    bool close_one_idle_at(const site_limit& site);
     void note_idle(connection& idle);
+    void forget_idle(connection& woken);
     [[nodiscard]] bool is_idle_since(connection* one, std::int64_t since) const;
     void forget_destinations();
 
@@ -280,7 +282,8 @@ private:
     std::unordered_map<schedule::lane_id, std::vector<connection*>> parked_;
     std::deque<std::pair<connection*, std::int64_t>> idle_order_; // Longest first; some are gone.
     std::int64_t idle_count_ = 0;
-    std::unordered_map<std::string, std::deque<schedule::lane_id>> blocked_; // By site.
+    std::unordered_map<const site_limit*, std::vector<connection*>> idle_at_; // Longest first.
+    std::unordered_map<std::string, std::deque<schedule::lane_id>> blocked_;  // By site.
     std::vector<timed_lane> blocked_until_;
     std::deque<schedule::lane_id> capped_; // Blocked, for there are connections_max_.
     std::unordered_map<std::string, std::uint32_t> tenants_;

@@ -171,6 +171,7 @@ bool outbound::enter_site(connection& opened,
             std::copy_if(targets.begin(), targets.end(), std::back_inserter(opened.targets), fits);
             return true;
         }
+        (void)close_one_idle_at(*site);
         blocked_[name].push_back(opened.permit.lane);
     }
     return false;
@@ -273,16 +274,27 @@ void outbound::unblock_due(std::int64_t now_ms) {
 
 void outbound::room_at(const std::string& site) {
     const auto found = blocked_.find(site);
+    const site_limits::site_pointer at = context_.sites.find(site);
     if (found == blocked_.end()) {
+        if (at->is_wanted()) {
+            (void)close_one_idle_at(*at);
+        }
         return;
     }
-    for (std::size_t told = 0; told < lanes_told_max && !found->second.empty(); ++told) {
-        scheduler_.unblock(found->second.front());
-        found->second.pop_front();
+    std::deque<schedule::lane_id>& lanes = found->second;
+    for (std::size_t told = 0; told < lanes_told_max && !lanes.empty(); ++told) {
+        scheduler_.unblock(lanes.front());
+        lanes.pop_front();
     }
-    if (found->second.empty()) {
+    if (lanes.empty()) {
         blocked_.erase(found);
+        return;
     }
+    // Those that were told may need nothing any more: the others must not wait for them.
+    at->wait(context_.shard);
+    const schedule::lane_id next = lanes.front();
+    lanes.pop_front();
+    block_until(next, clock_ms() + look_again_ms);
 }
 
 // The one that has been idle longest makes room.
@@ -298,6 +310,34 @@ bool outbound::close_one_idle() {
     return false;
 }
 
+// The site takes no more connections, and this one serves nobody.
+bool outbound::close_one_idle_at(const site_limit& site) {
+    const auto found = idle_at_.find(&site);
+    if (found == idle_at_.end()) {
+        return false;
+    }
+    connection& idle = *found->second.front();
+    forget_idle(idle);
+    idle.client->shut_down();
+    return true;
+}
+
+void outbound::forget_idle(connection& woken) {
+    const auto found = idle_at_.find(woken.site.get());
+    if (found == idle_at_.end()) {
+        return;
+    }
+    std::vector<connection*>& idle = found->second;
+    // The latest is the next one to be woken.
+    const auto place = std::find(idle.rbegin(), idle.rend(), &woken);
+    if (place != idle.rend()) {
+        idle.erase(std::next(place).base());
+    }
+    if (idle.empty()) {
+        idle_at_.erase(found);
+    }
+}
+
 bool outbound::is_idle_since(connection* one, std::int64_t since) const {
     return connections_.contains(one) && one->client != nullptr && one->idle_since == since &&
            one->permit.stage == schedule::connection_permit::stage_type::parked;
@@ -306,6 +346,7 @@ bool outbound::is_idle_since(connection* one, std::int64_t since) const {
 void outbound::note_idle(connection& idle) {
     idle.idle_since = ++idle_count_;
     idle_order_.emplace_back(&idle, idle.idle_since);
+    idle_at_[idle.site.get()].push_back(&idle);
     if (idle_order_.size() > 1000 + 2 * connections_.size()) {
         std::erase_if(idle_order_,
                       [this](const auto& one) { return !is_idle_since(one.first, one.second); });

@@ -25,6 +25,7 @@ void outbound::wake(schedule::lane_id lane) {
     EBBGATE_ASSERT(!idle.empty());
     connection& woken = *idle.back();
     idle.pop_back();
+    forget_idle(woken);
     scheduler_.unpark(woken.permit);
     if (!woken.client->wake()) {
         scheduler_.close(woken.permit); // It is saying good-bye: the lane gets another.
@@ -114,6 +115,9 @@ bool outbound::next_job(deliver::client& client, deliver::job& next) {
         scheduler_.park(asking.permit);
         note_idle(asking);
         parked_[asking.permit.lane].push_back(&asking);
+        if (asking.site->is_wanted()) {
+            (void)close_one_idle_at(*asking.site); // Another lane waits for its place.
+        }
         return false;
     }
     if (asking.message == nullptr) {
@@ -393,6 +397,7 @@ void outbound::on_closed(deliver::client& client, bool before_ready, const std::
 void outbound::drop(connection& ended) {
     if (ended.permit.stage == schedule::connection_permit::stage_type::parked) {
         std::erase(parked_[ended.permit.lane], &ended);
+        forget_idle(ended);
     }
     if (ended.reading && ended.reader == nullptr) {
         return; // The message that it asked for is still being read; that comes back here.

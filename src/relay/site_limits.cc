@@ -33,8 +33,19 @@ bool site_limit::enter(std::uint32_t shard, std::uint32_t connections_max) {
         return true;
     }
     // Marked first and tried again: who leaves in between either is seen, or sees the mark.
+    const std::uint64_t mark = std::uint64_t{1} << (shard % site_limits::shards_max);
+    const bool is_news = (waiting_.fetch_or(mark) & mark) == 0;
+    if (try_enter(connections_max)) {
+        return true;
+    }
+    if (is_news) {
+        owner_.tell(~mark, name_);
+    }
+    return false;
+}
+
+void site_limit::wait(std::uint32_t shard) noexcept {
     waiting_.fetch_or(std::uint64_t{1} << (shard % site_limits::shards_max));
-    return try_enter(connections_max);
 }
 
 void site_limit::leave() {

@@ -39,9 +39,16 @@ public:
 
     [[nodiscard]] const std::string& name() const noexcept { return name_; }
 
-    // False: as many connections as it may have are there, and the shard will be told.
+    // False: as many connections as it may have are there, and the shard will be told. The others
+    // are told that it waits, for they may have idle ones.
     [[nodiscard]] bool enter(std::uint32_t shard, std::uint32_t connections_max);
     void leave();
+
+    // Some shard waits for room.
+    [[nodiscard]] bool is_wanted() const noexcept { return waiting_.load() != 0; }
+
+    // As after enter() that found no room.
+    void wait(std::uint32_t shard) noexcept;
 
     // More are there than it may have now: one that has ended its message shall go.
     [[nodiscard]] bool is_over(std::uint32_t connections_max) const noexcept;
@@ -96,7 +103,8 @@ public:
 
     [[nodiscard]] site_pointer find(const std::string& name);
 
-    // Called from any thread when a site of this name may have room. Before the shards run.
+    // Called from any thread when a site of this name may have room, or another
+    // shard waits for it. Before the shards run.
     void set_listener(std::uint32_t shard, listener tell);
 
     [[nodiscard]] std::size_t size() const;
