@@ -23,6 +23,8 @@
 #include "runtime/tls/tls.h"
 #include "stage/bounces/classifier.h"
 #include "stage/bounces/suppression.h"
+#include "service/mta_sts/policy_finder.h"
+#include "service/tls_report/session_counters.h"
 #include "stage/limits/clock.h"
 #include "stage/limits/limiter.h"
 #include "stage/policy/snapshot.h"
@@ -75,12 +77,15 @@ struct context {
     site_limits& sites;                    // Shared by all shards; any thread.
     dns::asker& names;                     // Shared by all shards; any thread.
     bounces::suppression& suppression;     // Shared by all shards; any thread.
+    mta_sts::policy_finder& sts;           // Shared by all shards; any thread.
+    tls_report::session_counters& tls_sessions; // Shared by all shards; any thread.
     const config::server& server;
     policy::snapshot_pointer policy;                          // Swapped between messages,
     std::shared_ptr<const signing_keys> keys;                 // and these with it,
     std::shared_ptr<const bounces::classifier> bounce_rules;  // and these.
     std::shared_ptr<const tls::server_identities> server_tls; // Null: no certificate.
     std::shared_ptr<tls::context> client_tls;
+    std::shared_ptr<const tls::trust_store> authorities; // Of mail hosts.
     std::uint32_t shard = 0;
     std::uint32_t shard_count = 1;
     std::uint32_t descriptors_max = 0;  // For connections to next hops, of all shards.

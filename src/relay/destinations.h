@@ -10,11 +10,13 @@
 
 #include "relay/site_limits.h"
 #include "runtime/resolve/mail_route.h"
+#include "stage/deliver/tls_policy.h"
 #include "stage/policy/settings.h"
 #include "stage/policy/snapshot.h"
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -44,6 +46,8 @@ struct delivery_target {
     std::string host;
     config::ip_address address;
     std::uint16_t port = 25;
+    std::shared_ptr<const deliver::tls_decision> tls; // Of its host.
+    std::string server_name;                          // For SNI.
 };
 
 // An address to connect from. Without one the kernel chooses.

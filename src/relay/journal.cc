@@ -265,7 +265,7 @@ void journal::attempted(std::int64_t unix_us,
     line.in_queue_us = place.queued_us;
     line.connection_us = place.connection_us;
     line.transmission_us = place.transmission_us;
-    line.tls = place.tls_cipher.empty() ? std::string_view() : std::string_view("may");
+    line.tls = place.tls;
     line.dsn = dsn;
     line.status = status_of(attempt.type);
     line.text = text;
@@ -292,7 +292,16 @@ void journal::attempted(std::int64_t unix_us,
     if (!attempt.bounce_class.empty()) {
         event.bounce_classification = attempt.bounce_class;
     }
-    event.tls_cipher = place.tls_cipher;
+    if (place.tls_session != nullptr) {
+        // "TLSv1.3 with cipher NAME".
+        const std::string_view cipher = place.tls_session->cipher;
+        constexpr std::string_view between = " with cipher ";
+        const std::size_t at = cipher.find(between);
+        event.tls_protocol_version = cipher.substr(0, at);
+        event.tls_cipher =
+            at == std::string_view::npos ? std::string_view() : cipher.substr(at + between.size());
+        event.tls_peer_subject_name = place.tls_session->verdict.peer;
+    }
     event.egress_source = place.source;
     event.source_address = place.source;
     events_.append(event_lines_, event);

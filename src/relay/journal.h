@@ -11,6 +11,7 @@
 #include "ebbgate/message/envelope.h"
 #include "ebbgate/smtp/reply.h"
 
+#include "runtime/tls/requirement.h"
 #include "stage/outcome/event.h"
 #include "stage/outcome/log_file.h"
 #include "stage/outcome/text_log.h"
@@ -31,7 +32,8 @@ struct attempt_place {
     std::uint16_t port = 0;
     std::string source; // The address it left from; empty: the kernel's choice.
     std::uint32_t connection_uses = 1;
-    std::string_view tls_cipher;
+    std::string tls; // "may/encrypt"; see docs/tls.md.
+    const tls::session_facts* tls_session = nullptr;
     std::int64_t queued_us = 0; // Since the message was received.
     std::int64_t connection_us = 0;
     std::int64_t transmission_us = 0;

@@ -64,7 +64,8 @@ outbound::outbound(relay::context& context)
     : context_(context), scheduler_(settings_of(context.policy->delivery()), random_seed()),
       messages_(context.reactor, context.device, context.writer.files(), scheduler_),
       reporter_(context, messages_),
-      dns_(context.reactor, context.names, dns_settings_of(context.server)), drawn_(random_seed()) {
+      dns_(context.reactor, context.names, dns_settings_of(context.server)),
+      tls_policies_(context.reactor, context.names, context.sts), drawn_(random_seed()) {
     messages_.set_unused([this](queued_message& message) { unused(message); });
     reporter_.set_queue([this](std::unique_ptr<queued_message> report) { add(std::move(report)); },
                         [this](queued_message& message) { settle(message); });

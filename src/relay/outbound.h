@@ -17,6 +17,7 @@
 #include "relay/live_messages.h"
 #include "relay/recent_attempts.h"
 #include "relay/reporter.h"
+#include "relay/tls_policies.h"
 #include "runtime/resolve/mail_hosts.h"
 #include "stage/deliver/client.h"
 #include "stage/schedule/scheduler.h"
@@ -121,6 +122,7 @@ private:
         delivery_source source;
         std::vector<delivery_target> targets; // In the order to try them.
         std::size_t next_target = 0;
+        tls_facts_pointer tls; // Of a route by MX whose level is not `off`.
         schedule::delivery_item item;
         queued_message* message = nullptr; // In work, kept.
         std::unique_ptr<spool::message_reader> reader;
@@ -240,7 +242,7 @@ private:
     void resolved(connection& opened);
     void answer_all(connection& opened, const smtp::reply& reply);
     void set_limits(destination& to, schedule::lane_id lane);
-    [[nodiscard]] std::vector<delivery_target> targets_of(const destination& to);
+    [[nodiscard]] std::vector<delivery_target> targets_of(const connection& opened);
     void set_out(connection& opened);
     [[nodiscard]] bool enter_site(connection& opened,
                                   const std::vector<delivery_source>& sources,
@@ -256,6 +258,17 @@ private:
     void forget_idle(connection& woken);
     [[nodiscard]] bool is_idle_since(connection* one, std::int64_t since) const;
     void forget_destinations();
+
+    // outbound_tls.cc
+    void ask_tls(connection& opened);
+    [[nodiscard]] std::vector<delivery_target> permitted(const connection& opened,
+                                                         std::vector<delivery_target> targets,
+                                                         std::string& why_not);
+    void count_session(const connection& used);
+    void count_tls(const connection& used,
+                   const std::string& host,
+                   const deliver::tls_decision& decision,
+                   tls_report::result_type result);
 
     void wake(schedule::lane_id lane);
     void drop(connection& connection);
@@ -275,6 +288,7 @@ private:
     recent_attempts attempts_;
     reporter reporter_;
     dns::mail_hosts dns_;
+    tls_policies tls_policies_;
     deliver::client_settings client_settings_;
     std::unordered_map<std::string, destination> destinations_; // By key, as lanes.
     bad_addresses bad_addresses_;

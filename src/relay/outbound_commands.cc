@@ -50,6 +50,7 @@ std::size_t outbound::flush() {
     flushed_ms_ = clock_ms();
     bad_addresses_ = {};
     dns_.forget();
+    tls_policies_.forget();
     std::size_t count = 0;
     for (const schedule::lane_id lane : lanes) {
         scheduler_.retry_now(lane, clock_ms());

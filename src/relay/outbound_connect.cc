@@ -14,18 +14,6 @@ constexpr std::size_t answers_max = 1000;     // Messages ended a turn because t
 constexpr std::size_t lanes_told_max = 8;     // When a site has room: some may need none any more.
 constexpr std::int64_t look_again_ms = 1'000; // For what nobody tells.
 
-deliver::tls_use tls_use_of(policy::tls_mode mode) {
-    switch (mode) {
-    case policy::tls_mode::off:
-        return deliver::tls_use::off;
-    case policy::tls_mode::opportunistic:
-        return deliver::tls_use::opportunistic;
-    case policy::tls_mode::required:
-        return deliver::tls_use::required;
-    }
-    return deliver::tls_use::required;
-}
-
 std::string site_of(const destination& to) {
     if (to.hosts != nullptr) {
         return to.hosts->lane_key;
@@ -106,8 +94,7 @@ void outbound::resolved(connection& opened) {
         fail_to_open(opened, "no address found for " + to.route.host.host + ": " + to.host->text);
         return;
     }
-    set_limits(to, opened.permit.lane);
-    set_out(opened);
+    ask_tls(opened);
 }
 
 void outbound::set_limits(destination& to, schedule::lane_id lane) {
@@ -128,18 +115,20 @@ void outbound::set_limits(destination& to, schedule::lane_id lane) {
     scheduler_.set_connections_max(lane, to.limits.connection_limit);
 }
 
-std::vector<delivery_target> outbound::targets_of(const destination& to) {
+std::vector<delivery_target> outbound::targets_of(const connection& opened) {
+    const destination& to = *opened.to;
     std::vector<delivery_target> targets;
     if (to.hosts != nullptr) {
         const std::uint16_t port = context_.policy->delivery().mx_port;
         for (const dns::route_target& one : dns::in_order(*to.hosts, draw())) {
-            targets.push_back({one.host->name, one.address, port});
+            targets.push_back({one.host->name, one.address, port, nullptr, {}});
         }
     } else if (to.route.host.literal) {
-        targets.push_back({to.route.host.host, *to.route.host.literal, to.route.host.port});
+        targets.push_back(
+            {to.route.host.host, *to.route.host.literal, to.route.host.port, nullptr, {}});
     } else {
         for (const config::ip_address& one : to.host->addresses) {
-            targets.push_back({to.route.host.host, one, to.route.host.port});
+            targets.push_back({to.route.host.host, one, to.route.host.port, nullptr, {}});
         }
     }
     bad_addresses_.sort(targets, clock_ms());
@@ -178,10 +167,16 @@ bool outbound::enter_site(connection& opened,
 }
 
 void outbound::set_out(connection& opened) {
-    const destination& to = *opened.to;
+    destination& to = *opened.to;
     const schedule::lane_id lane = opened.permit.lane;
+    set_limits(to, lane);
     const auto sources = sources_in_order(*context_.policy, to, context_.server.hostname, draw());
-    const auto targets = targets_of(to);
+    std::string why_not;
+    const auto targets = permitted(opened, targets_of(opened), why_not);
+    if (targets.empty()) {
+        fail_to_open(opened, why_not);
+        return;
+    }
     if (!enter_site(opened, sources, targets)) {
         if (std::any_of(blocked_.begin(), blocked_.end(), [&](const auto& one) {
                 return !one.second.empty() && one.second.back() == lane;
@@ -218,7 +213,10 @@ void outbound::connect(connection& opened) {
     where.address = {config::to_text(target.address), target.port};
     where.source = opened.source.address ? config::to_text(*opened.source.address) : std::string();
     where.host = target.host;
-    where.tls = tls_use_of(opened.to->route.tls);
+    where.server_name = target.server_name;
+    where.tls = target.tls->tls;
+    where.requirement = target.tls->requirement;
+    where.authorities = context_.authorities;
     opened.client = new deliver::client(context_.reactor,
                                         context_.flusher,
                                         opened.settings,

@@ -36,6 +36,7 @@ void outbound::on_ready(deliver::client& client) {
     connection& ready = *static_cast<connection*>(client.context);
     bad_addresses_.worked(ready.targets[ready.next_target - 1].address);
     ready.to->fault.clear();
+    count_session(ready);
 }
 
 bool outbound::take_item(connection& asking) {
@@ -249,7 +250,9 @@ attempt_place outbound::place_of(const connection& used) const {
     place.port = client.where().address.port;
     place.source = used.source.address ? config::to_text(*used.source.address) : std::string();
     place.connection_uses = client.uses();
-    place.tls_cipher = client.tls_cipher();
+    place.tls = deliver::log_text(
+        *used.targets[used.next_target - 1].tls, client.tls_state(), client.tls_facts());
+    place.tls_session = &client.tls_facts();
     place.queued_us = std::max<std::int64_t>(
         0, used.job_began_us - used.message->envelope.received_unix_ms * 1000);
     place.connection_us =
@@ -377,6 +380,9 @@ void outbound::on_outcome(deliver::client& client,
 
 void outbound::on_closed(deliver::client& client, bool before_ready, const std::string& why) {
     connection& ended = *static_cast<connection*>(client.context);
+    if (before_ready) {
+        count_session(ended);
+    }
     ended.client = nullptr;
     if (before_ready) {
         const delivery_target& target = ended.targets[ended.next_target - 1];

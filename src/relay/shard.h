@@ -48,6 +48,9 @@ struct shared_parts {
     site_limits& sites;
     dns::asker& names;
     bounces::suppression& suppression;
+    mta_sts::policy_finder& sts;
+    tls_report::session_counters& tls_sessions;
+    std::shared_ptr<const tls::trust_store> authorities; // At the start.
     outcome::log_file& events;
     outcome::log_file& text;
     std::uint32_t shard_count = 1;
@@ -95,6 +98,11 @@ public:
 
     void set_tls(std::shared_ptr<const tls::server_identities> tls) {
         context_->server_tls = std::move(tls);
+    }
+
+    // For connections that are opened from now on.
+    void set_authorities(std::shared_ptr<const tls::trust_store> authorities) {
+        context_->authorities = std::move(authorities);
     }
 
     // Ends the sessions of a network that was banned, but for those of `spared`.

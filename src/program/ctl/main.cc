@@ -46,6 +46,7 @@ int main(int argc, char** argv) {
     ctl::add_dkim_commands(app, context);
     ctl::add_spool_commands(app, context);
     ctl::add_suppression_commands(app, context);
+    ctl::add_tls_report_commands(app, context);
     try {
         app.parse(argc, argv); // Runs the command's callback.
     } catch (const CLI::ParseError& fault) {

@@ -34,6 +34,7 @@ void add_policy_commands(CLI::App& app, context& context);      // check reload 
 void add_dkim_commands(CLI::App& app, context& context);        // dkim
 void add_spool_commands(CLI::App& app, context& context);       // spool
 void add_suppression_commands(CLI::App& app, context& context); // suppression
+void add_tls_report_commands(CLI::App& app, context& context);  // tls-report
 
 // A command that does something, with its --json.
 CLI::App* add_leaf(CLI::App& parent, context& context, std::string name, std::string help);

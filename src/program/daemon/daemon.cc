@@ -1,5 +1,6 @@
 #include "program/daemon/daemon.h"
 
+#include "runtime/resolve/dnssec_probe.h"
 #include "service/admin/metrics.h"
 #include "service/overlay/commands.h"
 
@@ -33,6 +34,7 @@ constexpr std::uint64_t credentials_lifetime_ms = 600'000;
 constexpr std::chrono::seconds workers_end_max{2};   // At the end; then the exit does not wait.
 constexpr std::chrono::seconds answers_wait_max{10}; // Of shards that read the spool for it.
 constexpr std::size_t login_checks_max = 1000;
+constexpr std::chrono::milliseconds dnssec_probe_max{400};
 constexpr std::size_t file_jobs_max = 10'000; // A message has a few under way at most.
 constexpr int management_nice = 10;
 
@@ -62,7 +64,7 @@ void notify_ready() {
     }
 }
 
-result<std::unique_ptr<dns::resolver>> open_resolver(const config::dns_settings& given) {
+dns::resolver_settings resolver_settings_of(const config::dns_settings& given) {
     dns::resolver_settings settings;
     settings.context.servers = given.servers;
     settings.timeout = given.timeout;
@@ -70,7 +72,19 @@ result<std::unique_ptr<dns::resolver>> open_resolver(const config::dns_settings&
         settings.context.trust_anchor =
             given.trust_anchor.empty() ? dns::default_trust_anchor() : given.trust_anchor;
     }
-    return dns::resolver::open(settings);
+    return settings;
+}
+
+// Where nobody chose the trust anchor: whether the servers pass on what it is for. Beside the rest
+// of the start, which takes longer mostly.
+std::future<dns::dnssec_support> probe(const config::dns_settings& given,
+                                       const dns::resolver_settings& settings) {
+    if (!given.validate || !given.trust_anchor.empty() || settings.context.trust_anchor.empty()) {
+        return {};
+    }
+    return std::async(std::launch::async, [context = settings.context] {
+        return dns::probe_dnssec(context, ".", dnssec_probe_max);
+    });
 }
 
 void raise_file_limit() {
@@ -167,6 +181,8 @@ result<void> daemon::start() {
     pthread_sigmask(SIG_BLOCK, &signals, nullptr);
     (void)std::signal(SIGPIPE, SIG_IGN);
     signal_fd_ = signalfd(-1, &signals, SFD_CLOEXEC);
+    dns::resolver_settings names = resolver_settings_of(server_.dns);
+    std::future<dns::dnssec_support> probed = probe(server_.dns, names);
     if (auto done = open_folders(); !done) {
         return done;
     }
@@ -205,11 +221,23 @@ result<void> daemon::start() {
         return fail(failure_kind::bad_input, rules.error());
     }
     bounce_rules_ = std::move(*rules);
-    auto resolver = open_resolver(server_.dns);
+    if (const auto support = probed.valid() ? probed.get() : dns::dnssec_support::passed;
+        support != dns::dnssec_support::passed) {
+        names.context.trust_anchor.clear();
+        note(fmt::format("DNS: {}: nothing is validated, and DANE is not used; set "
+                         "dns.trust_anchor to have it validated all the same",
+                         support == dns::dnssec_support::dropped
+                             ? "the servers drop DNSSEC records"
+                             : "the servers have not shown in time that they pass DNSSEC on"));
+    }
+    auto resolver = dns::resolver::open(names);
     if (!resolver) {
         return std::unexpected(std::move(resolver.error()));
     }
     resolver_ = std::move(*resolver);
+    if (auto done = open_tls(); !done) {
+        return done;
+    }
     file_workers_ = std::make_unique<shard::worker_pool>(4, file_jobs_max);
     segment_worker_ = std::make_unique<shard::worker_pool>(1, 10'000);
     stage_spool::durable_by durable_by = stage_spool::durable_by::linked_sync;
@@ -223,14 +251,30 @@ result<void> daemon::start() {
     case config::log_sync::fsync:
         break;
     }
-    shared_.reset(new relay::shared_parts{
-        server_,          policy_,        keys_,
-        bounce_rules_,    *spool_folder_, durable_by,
-        *workers_,        *file_workers_, links_->store(),
-        *segment_worker_, credentials_,   connections_,
-        *bans_,           *limiter_,      limit_clock_,
-        sites_,           *resolver_,     *suppression_,
-        *events_,         *text_,         static_cast<std::uint32_t>(recovered.size())});
+    shared_.reset(new relay::shared_parts{server_,
+                                          policy_,
+                                          keys_,
+                                          bounce_rules_,
+                                          *spool_folder_,
+                                          durable_by,
+                                          *workers_,
+                                          *file_workers_,
+                                          links_->store(),
+                                          *segment_worker_,
+                                          credentials_,
+                                          connections_,
+                                          *bans_,
+                                          *limiter_,
+                                          limit_clock_,
+                                          sites_,
+                                          *resolver_,
+                                          *suppression_,
+                                          *sts_,
+                                          *tls_sessions_,
+                                          authorities_,
+                                          *events_,
+                                          *text_,
+                                          static_cast<std::uint32_t>(recovered.size())});
     for (const config::listener& listener : server_.listeners) {
         ports_.push_back(listener.listen.port);
     }
@@ -437,6 +481,7 @@ void daemon::run() {
         }
         if (signal.ssi_signo == SIGHUP) {
             (void)reload(reload_kind::silent);
+            reload_authorities();
         }
         if (signal.ssi_signo == SIGHUP || signal.ssi_signo == SIGUSR1) {
             events_->reopen();
@@ -461,10 +506,11 @@ void daemon::stop() {
     }
     bans_->stop(); // While the shards that it answers to are there, and the log that it writes.
     resolver_->stop();
+    stop_tls_sessions();
     // While the shards that they answer to are there: a worker may be amid a password.
     const auto until = std::chrono::steady_clock::now() + workers_end_max;
     bool all_ended = true;
-    for (auto* pool : {&workers_, &file_workers_, &segment_worker_}) {
+    for (auto* pool : {&workers_, &file_workers_, &segment_worker_, &sts_workers_}) {
         const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
             until - std::chrono::steady_clock::now());
         all_ended = (*pool)->stop(std::max(left, std::chrono::milliseconds(0))) && all_ended;

@@ -18,13 +18,16 @@
 #include "program/daemon/link_upkeep.h"
 #include "relay/shard.h"
 #include "runtime/resolve/resolver.h"
+#include "runtime/tls/trust_store.h"
 #include "service/admin/admin_socket.h"
 #include "service/admin/command.h"
 #include "service/admin/status_report.h"
 #include "service/api/http_api.h"
+#include "service/mta_sts/policy_finder.h"
 #include "service/overlay/overlay_store.h"
 #include "service/suppression/suppression_list.h"
 #include "stage/bounces/classifier.h"
+#include "service/tls_report/session_counters.h"
 #include "stage/limits/clock.h"
 #include "stage/limits/counter_table.h"
 #include "stage/limits/limiter.h"
@@ -103,6 +106,15 @@ private:
     void log_download(const filelink::download& made);
     [[nodiscard]] std::optional<admin::file_facts> gather_files() const;
 
+    // daemon_tls.cc
+    [[nodiscard]] result<void> open_tls();
+    [[nodiscard]] result<std::shared_ptr<const tls::trust_store>> load_authorities() const;
+    void reload_authorities();
+    void flush_tls_sessions();
+    void stop_tls_sessions();
+    void add_tls_commands();
+    std::string tls_report(const admin::request& asked);
+
     // daemon_commands.cc
     void add_commands();
     void add_ban_commands();
@@ -150,6 +162,11 @@ private:
     std::unique_ptr<shard::worker_pool> workers_;
     std::unique_ptr<suppression::suppression_list> suppression_;
     std::unique_ptr<dns::resolver> resolver_;
+    std::unique_ptr<shard::worker_pool> sts_workers_;
+    std::unique_ptr<mta_sts::policy_finder> sts_;
+    std::unique_ptr<tls_report::session_counters> tls_sessions_;
+    std::shared_ptr<const tls::trust_store> authorities_;
+    std::chrono::steady_clock::time_point tls_flush_{};
     relay::site_limits sites_;
     std::unique_ptr<shard::worker_pool> file_workers_;
     std::unique_ptr<shard::worker_pool> segment_worker_;

@@ -187,6 +187,7 @@ void daemon::add_commands() {
     overlay::add_commands(*commands_, *overlay_, std::move(access));
     add_link_commands();
     add_suppression_commands();
+    add_tls_commands();
 }
 
 void daemon::add_ban_commands() {

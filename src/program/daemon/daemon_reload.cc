@@ -218,6 +218,7 @@ int daemon::tend(bool files_stirred) {
             note("sending limits: " + flushed.error().detail);
         }
     }
+    flush_tls_sessions();
     links_->tend(now);
     free_retired();
     return std::min(watch_.wait_ms(now), idle_wait_ms);

@@ -229,7 +229,7 @@ void client::start_tls() {
     tls_facts_ = {};
     tls_facts_.verdict.failure = tls::failure::handshake;
     stream_->set_filter(tls_->make_filter(
-        destination_.host,
+        destination_.server_name.empty() ? destination_.host : destination_.server_name,
         destination_.requirement,
         destination_.authorities,
         {established, [this](const tls::verdict& why) { tls_facts_.verdict = why; }}));

@@ -78,6 +78,32 @@ tls_decision decide_tls(tls_level level, const host_facts& facts) {
     return out;
 }
 
+std::string log_text(const tls_decision& decision,
+                     tls_state state,
+                     const tls::session_facts& facts) {
+    const tls::requirement& asked = decision.requirement;
+    std::string text = decision.tls == tls_use::off        ? "none"
+                       : asked.check == tls::check::dane   ? "dane"
+                       : decision.tls != tls_use::required ? "may"
+                       : asked.check == tls::check::none   ? "encrypt"
+                       : decision.policy == tls_report::policy_type::sts ? "sts"
+                                                                         : "verify";
+    if (state != tls_state::established) {
+        return text + "/none";
+    }
+    switch (facts.verdict.failure == tls::failure::none ? facts.verdict.proof
+                                                        : tls::proof::unchecked) {
+    case tls::proof::authority:
+        return text + "/verify";
+    case tls::proof::dane_ee:
+    case tls::proof::dane_ta:
+        return text + "/dane";
+    case tls::proof::unchecked:
+        break;
+    }
+    return text + "/encrypt";
+}
+
 tls_report::result_type result_of(tls_state state, tls::failure failure) noexcept {
     using enum tls_report::result_type;
     if (state != tls_state::established && state != tls_state::failed) {

@@ -57,4 +57,8 @@ struct tls_decision {
 // What TLS-RPT calls the end of a session that came so far.
 [[nodiscard]] tls_report::result_type result_of(tls_state state, tls::failure failure) noexcept;
 
+// For the text log: what was asked for and what came of it, such as "may/encrypt"; see docs/tls.md.
+[[nodiscard]] std::string
+log_text(const tls_decision& decision, tls_state state, const tls::session_facts& facts);
+
 } // namespace ebbgate::deliver

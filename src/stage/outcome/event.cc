@@ -146,6 +146,12 @@ void event_writer::append(std::string& out, const event& event) {
     optional_member(json, "nodeid", event.node_id);
     optional_member(json, "tls_cipher", event.tls_cipher);
     optional_member(json, "tls_protocol_version", event.tls_protocol_version);
+    if (!event.tls_peer_subject_name.empty()) {
+        json.key("tls_peer_subject_name")
+            .begin_array()
+            .string(bounded(event.tls_peer_subject_name))
+            .end_array();
+    }
     optional_member(json, "session_id", event.session_id);
     json.key("meta").begin_object();
     for (const auto& [key, value] : event.meta) {

@@ -86,6 +86,7 @@ struct event {
     std::string_view node_id;
     std::string_view tls_cipher;
     std::string_view tls_protocol_version;
+    std::string_view tls_peer_subject_name; // Written as an array of one.
     std::string_view session_id;
     std::span<const std::pair<std::string_view, std::string_view>> meta;
 };

@@ -15,6 +15,7 @@ constexpr named_value tls_modes[] = {
     {"off", static_cast<int>(tls_mode::off)},
     {"opportunistic", static_cast<int>(tls_mode::opportunistic)},
     {"required", static_cast<int>(tls_mode::required)},
+    {"verify", static_cast<int>(tls_mode::verify)},
 };
 constexpr named_value eight_bit_modes[] = {
     {"send", static_cast<int>(eight_bit_mode::send)},
@@ -162,6 +163,11 @@ void snapshot_builder::parse_route(const value& at) {
             const auto chosen = reader_.choice(*tls, tls_modes);
             made.tls = static_cast<tls_mode>(chosen.value_or(static_cast<int>(made.tls)));
             require_delivery(*tls, made);
+            if (made.tls == tls_mode::verify && made.host.literal) {
+                reader_.add_fault(*tls,
+                                  "\"verify\" checks a name; expected a relay by its name, not "
+                                  "by its address");
+            }
         }
         if (const value* source = at.find("source")) {
             made.source = parse_source_address(*source);

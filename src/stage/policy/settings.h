@@ -70,7 +70,7 @@ struct tenant {
 };
 
 enum class relay_kind : std::uint8_t { host, mx, discard, hold };
-enum class tls_mode : std::uint8_t { off, opportunistic, required };
+enum class tls_mode : std::uint8_t { off, opportunistic, required, verify };
 
 struct route {
     std::string match; // Lower case: "example.com", "*.example.com" or "*".

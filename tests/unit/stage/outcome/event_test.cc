@@ -34,6 +34,7 @@ TEST(Event, ADeliveryHasItsFieldsInOneLine) {
     record.delivery_protocol = "ESMTP";
     record.tls_cipher = "TLS_AES_128_GCM_SHA256";
     record.tls_protocol_version = "TLSv1.3";
+    record.tls_peer_subject_name = "mx.far.test";
     record.session_id = "s1";
     record.meta = meta;
     std::string out;
@@ -50,7 +51,8 @@ TEST(Event, ADeliveryHasItsFieldsInOneLine) {
         R"("created_time":"2026-11-24T05:59:58.123456Z","num_attempts":1,)"
         R"("bounce_classification":"Uncategorized","source_address":{"address":"192.0.2.1:40000"},)"
         R"("delivery_protocol":"ESMTP","tls_cipher":"TLS_AES_128_GCM_SHA256",)"
-        R"("tls_protocol_version":"TLSv1.3","session_id":"s1","meta":{"x_job":"7"}})"
+        R"("tls_protocol_version":"TLSv1.3","tls_peer_subject_name":["mx.far.test"],)"
+        R"("session_id":"s1","meta":{"x_job":"7"}})"
         "\n");
 }
 
