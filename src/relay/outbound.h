@@ -261,9 +261,8 @@ private:
 
     // outbound_tls.cc
     void ask_tls(connection& opened);
-    [[nodiscard]] std::vector<delivery_target> permitted(const connection& opened,
-                                                         std::vector<delivery_target> targets,
-                                                         std::string& why_not);
+    [[nodiscard]] std::vector<delivery_target>
+    permitted(const connection& opened, std::vector<delivery_target> targets, std::string& why_not);
     void count_session(const connection& used);
     void count_tls(const connection& used,
                    const std::string& host,

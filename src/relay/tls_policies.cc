@@ -129,11 +129,12 @@ void tls_policies::ask_tlsa(const std::string& name, const tlsa_done& then) {
 
 void tls_policies::on_answer(const std::string& name, const dns::answer& answer) {
     auto set = std::make_shared<tlsa_set>(records_of(answer));
-    set->until_ms = reactor_.now_ms() +
-                    (set->failed ? trouble_ms
-                                 : std::clamp<std::uint64_t>(answer.ttl_seconds * std::uint64_t{1000},
-                                                             lifetime_min_ms,
-                                                             lifetime_max_ms));
+    set->until_ms =
+        reactor_.now_ms() +
+        (set->failed ? trouble_ms
+                     : std::clamp<std::uint64_t>(answer.ttl_seconds * std::uint64_t{1000},
+                                                 lifetime_min_ms,
+                                                 lifetime_max_ms));
     known_.put(name, set);
     const auto node = waiting_.extract(name);
     for (const tlsa_done& each : node.mapped()) {

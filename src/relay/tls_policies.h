@@ -83,9 +83,8 @@ private:
     };
 
     void find_sts(const std::string& domain, const std::shared_ptr<search>& asked);
-    void find_tlsa(const dns::mail_host& host,
-                   std::uint16_t port,
-                   const std::shared_ptr<search>& asked);
+    void
+    find_tlsa(const dns::mail_host& host, std::uint16_t port, const std::shared_ptr<search>& asked);
     void ask_tlsa(const std::string& name, const tlsa_done& then);
     void on_answer(const std::string& name, const dns::answer& answer);
     static void come_nearer(const std::shared_ptr<search>& asked);

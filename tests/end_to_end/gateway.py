@@ -186,11 +186,11 @@ class Hop:
     """
 
     def __init__(self, *faults, tls=None, pipelining=True, offers=("8BITMIME", "SIZE 100000000"), refuses=False,
-                 port=0):
+                 port=0, host="127.0.0.1"):
         self.faults, self.tls, self.pipelining, self.offers = list(faults), tls, pipelining, offers
         self.seen, self.accepted, self.clear, self.connections = [], [], 0, 0
         self.commands, self.refuses = [], refuses
-        self.listener = socket.create_server(("127.0.0.1", port), backlog=100)
+        self.listener = socket.create_server((host, port), backlog=100)
         self.port = self.listener.getsockname()[1]
         self.open = []
         threading.Thread(target=self.accept, daemon=True).start()

@@ -41,8 +41,8 @@ enum class tls_use : std::uint8_t { off, opportunistic, required };
 
 struct destination {
     net::bind_address address;
-    std::string source; // The address to connect from; empty: the kernel chooses.
-    std::string host;   // As configured: for the log, and for SNI
+    std::string source;           // The address to connect from; empty: the kernel chooses.
+    std::string host;             // As configured: for the log, and for SNI
     std::string server_name = {}; // when this is empty.
     tls_use tls = tls_use::opportunistic;
     // Of the certificate. One that is enforced goes with tls_use::required.

@@ -78,16 +78,15 @@ tls_decision decide_tls(tls_level level, const host_facts& facts) {
     return out;
 }
 
-std::string log_text(const tls_decision& decision,
-                     tls_state state,
-                     const tls::session_facts& facts) {
+std::string
+log_text(const tls_decision& decision, tls_state state, const tls::session_facts& facts) {
     const tls::requirement& asked = decision.requirement;
-    std::string text = decision.tls == tls_use::off        ? "none"
-                       : asked.check == tls::check::dane   ? "dane"
-                       : decision.tls != tls_use::required ? "may"
-                       : asked.check == tls::check::none   ? "encrypt"
-                       : decision.policy == tls_report::policy_type::sts ? "sts"
-                                                                         : "verify";
+    std::string text = decision.tls == tls_use::off                         ? "none"
+                       : asked.check == tls::check::dane                    ? "dane"
+                       : decision.tls != tls_use::required                  ? "may"
+                       : asked.check == tls::check::none || !asked.enforced ? "encrypt"
+                       : decision.policy == tls_report::policy_type::sts    ? "sts"
+                                                                            : "verify";
     if (state != tls_state::established) {
         return text + "/none";
     }

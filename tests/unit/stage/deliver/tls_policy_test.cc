@@ -145,6 +145,34 @@ TEST(decide_tls, follows_the_strictest_that_may_be_followed) {
     }
 }
 
+TEST(log_text, says_what_was_asked_and_what_came) {
+    const auto text = [](tls_level level, dns dane, sts policy, tls::proof proof) {
+        tls::session_facts facts;
+        facts.verdict.proof = proof;
+        return log_text(decide(level, dane, policy), tls_state::established, facts);
+    };
+    using level = tls_level;
+    using enum tls::proof;
+    EXPECT_EQ(text(level::opportunistic, dns::none, sts::none, unchecked), "may/encrypt");
+    EXPECT_EQ(text(level::opportunistic, dns::none, sts::testing, authority), "may/verify");
+    EXPECT_EQ(text(level::required, dns::none, sts::testing, authority), "encrypt/verify");
+    EXPECT_EQ(text(level::opportunistic, dns::unusable, sts::none, unchecked), "encrypt/encrypt");
+    EXPECT_EQ(text(level::verify, dns::none, sts::none, authority), "verify/verify");
+    EXPECT_EQ(text(level::opportunistic, dns::none, sts::enforce, authority), "sts/verify");
+    EXPECT_EQ(text(level::opportunistic, dns::good, sts::none, dane_ta), "dane/dane");
+    // What was not enforced: nothing is known of the peer.
+    tls::session_facts doubted;
+    doubted.verdict = {tls::failure::certificate_expired, authority, "mx", ""};
+    EXPECT_EQ(log_text(decide(level::opportunistic, dns::none, sts::testing),
+                       tls_state::established,
+                       doubted),
+              "may/encrypt");
+    EXPECT_EQ(log_text(decide(level::off, dns::good, sts::none), tls_state::untried, {}),
+              "none/none");
+    EXPECT_EQ(log_text(decide(level::opportunistic, dns::none, sts::none), tls_state::failed, {}),
+              "may/none");
+}
+
 TEST(result_of, has_a_word_for_every_end) {
     using enum tls::failure;
     EXPECT_EQ(result_of(tls_state::established, none), success);
