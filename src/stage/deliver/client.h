@@ -41,13 +41,13 @@ enum class tls_use : std::uint8_t { off, opportunistic, required };
 
 struct destination {
     net::bind_address address;
-    std::string source;           // The address to connect from; empty: the kernel chooses.
-    std::string host;             // As configured: for the log, and for SNI
-    std::string server_name = {}; // when this is empty.
+    std::string source; // The address to connect from; empty: the kernel chooses.
+    std::string host;   // As configured: for SNI and the log.
     tls_use tls = tls_use::opportunistic;
     // Of the certificate. One that is enforced goes with tls_use::required.
     tls::requirement requirement = {};
     std::shared_ptr<const tls::trust_store> authorities = {};
+    std::string server_name = {}; // For SNI, when it is not the host.
 };
 
 // How far TLS came. A connection made again in the clear keeps what the first one came to.
