@@ -127,6 +127,7 @@ private:
         queued_message* message = nullptr; // In work, kept.
         std::unique_ptr<spool::message_reader> reader;
         std::int64_t job_began_us = 0;
+        std::int64_t ready_ms = 0;   // Since when it works.
         std::int64_t idle_since = 0; // Counts up, see idle_order_.
         bool has_item = false;       // Taken, and not yet settled.
         bool has_envelope = false;   // The reader has read it for this item.
@@ -231,6 +232,11 @@ private:
 
     void
     split_item(schedule::delivery_item& item, queued_message& message, std::size_t recipients_max);
+    // Others wait for its place, and this lane or this shard has had its share.
+    [[nodiscard]] bool has_more_than_its_share(const site_limit& site,
+                                               std::uint64_t connection_limit) const;
+    [[nodiscard]] bool owes_its_place(const connection& used) const;
+    void leave_site(connection& used);
     bool take_item(connection& asking);
     void load_item(connection& asking);
     void let_go(connection& used);
@@ -296,7 +302,8 @@ private:
     std::deque<std::pair<connection*, std::int64_t>> idle_order_; // Longest first; some are gone.
     std::int64_t idle_count_ = 0;
     std::unordered_map<const site_limit*, std::vector<connection*>> idle_at_; // Longest first.
-    std::unordered_map<std::string, std::deque<schedule::lane_id>> blocked_;  // By site.
+    std::unordered_map<const site_limit*, std::uint32_t> entered_; // Connections of this shard.
+    std::unordered_map<std::string, std::deque<schedule::lane_id>> blocked_; // By site.
     std::vector<timed_lane> blocked_until_;
     std::deque<schedule::lane_id> capped_; // Blocked, for there are connections_max_.
     std::unordered_map<std::string, std::uint32_t> tenants_;

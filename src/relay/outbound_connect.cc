@@ -156,6 +156,7 @@ bool outbound::enter_site(connection& opened,
                 kept.push_back(site);
             }
             opened.site = std::move(site);
+            ++entered_[opened.site.get()];
             opened.source = source;
             std::copy_if(targets.begin(), targets.end(), std::back_inserter(opened.targets), fits);
             return true;
@@ -190,8 +191,7 @@ void outbound::set_out(connection& opened) {
     }
     const std::int64_t now_us = context_.reactor.unix_us();
     if (const auto due_us = opened.site->take_connection(to.limits.connection_rate, now_us)) {
-        opened.site->leave();
-        opened.site = nullptr;
+        leave_site(opened);
         give_back(opened);
         block_until(lane, clock_ms() + (due_us - now_us) / 1000 + 1);
         return;
@@ -274,7 +274,9 @@ void outbound::room_at(const std::string& site) {
     const auto found = blocked_.find(site);
     const site_limits::site_pointer at = context_.sites.find(site);
     if (found == blocked_.end()) {
-        if (at->is_wanted()) {
+        const auto idle = idle_at_.find(at.get());
+        if (idle != idle_at_.end() && at->is_wanted() &&
+            has_more_than_its_share(*at, idle->second.front()->to->limits.connection_limit)) {
             (void)close_one_idle_at(*at);
         }
         return;

@@ -14,6 +14,11 @@ namespace {
 // So many replies in a row that ask for less, without one that is taken, mean all of the lane.
 constexpr std::uint32_t deferred_in_a_row_max = 10;
 
+// How long a connection works before it makes room for others that wait for its site: long against
+// a handshake, short for who waits.
+constexpr std::int64_t turn_ms = 1'000;
+constexpr std::int64_t stand_back_ms = 20;
+
 smtp::reply damaged_reply() {
     return smtp::reply(554, {5, 3, 0}, "The stored message is damaged");
 }
@@ -37,6 +42,41 @@ void outbound::on_ready(deliver::client& client) {
     bad_addresses_.worked(ready.targets[ready.next_target - 1].address);
     ready.to->fault.clear();
     count_session(ready);
+    ready.ready_ms = clock_ms();
+}
+
+// Of what the site takes, shards that want some have equal parts.
+bool outbound::has_more_than_its_share(const site_limit& site,
+                                       std::uint64_t connection_limit) const {
+    const auto entered = entered_.find(&site);
+    const std::uint64_t own = entered == entered_.end() ? 0 : entered->second;
+    const std::uint64_t most =
+        std::min<std::uint64_t>(connection_limit, std::max(site.window(), 1U));
+    const std::uint64_t contenders = site.contenders(context_.shard);
+    return contenders > 1 && (own >= most || own > (most + contenders - 1) / contenders);
+}
+
+bool outbound::owes_its_place(const connection& used) const {
+    if (has_more_than_its_share(*used.site, used.to->limits.connection_limit)) {
+        return true;
+    }
+    const auto found = blocked_.find(used.site->name());
+    return found != blocked_.end() && !found->second.empty() &&
+           (found->second.front() != used.permit.lane || found->second.back() != used.permit.lane);
+}
+
+// Whoever waits is told and gets there first: this lane stands back for a moment.
+void outbound::leave_site(connection& used) {
+    const bool stands_back = !stopping_ && owes_its_place(used);
+    const auto entered = entered_.find(used.site.get());
+    if (--entered->second == 0) {
+        entered_.erase(entered);
+    }
+    used.site->leave();
+    used.site = nullptr;
+    if (stands_back) {
+        block_until(used.permit.lane, clock_ms() + stand_back_ms);
+    }
 }
 
 bool outbound::take_item(connection& asking) {
@@ -53,6 +93,11 @@ bool outbound::take_item(connection& asking) {
     }
     if (asking.site->is_over(limits.connection_limit) && asking.client->uses() > 0) {
         asking.client->shut_down(); // The site takes fewer than there are.
+        return false;
+    }
+    if (asking.client->uses() > 0 && clock_ms() - asking.ready_ms >= turn_ms &&
+        owes_its_place(asking)) {
+        asking.client->shut_down();
         return false;
     }
     const std::int64_t now_us = context_.reactor.unix_us();
@@ -116,7 +161,7 @@ bool outbound::next_job(deliver::client& client, deliver::job& next) {
         scheduler_.park(asking.permit);
         note_idle(asking);
         parked_[asking.permit.lane].push_back(&asking);
-        if (asking.site->is_wanted()) {
+        if (asking.site->is_wanted() && owes_its_place(asking)) {
             (void)close_one_idle_at(*asking.site); // Another lane waits for its place.
         }
         return false;
@@ -415,8 +460,7 @@ void outbound::drop(connection& ended) {
         scheduler_.close(ended.permit);
     }
     if (ended.site != nullptr) {
-        ended.site->leave();
-        ended.site = nullptr;
+        leave_site(ended);
     }
     if (ended.reader != nullptr && ended.reader->busy()) {
         return; // The reader's last event comes back here.

@@ -147,7 +147,9 @@ bool outbound::place(queued_message& message,
         message.first_slot = scheduler_.add(item, key, clock_ms(), message.first_slot);
         ++message.items;
     }
-    settle(message);
+    if (!sorted.discarded.empty()) {
+        settle(message);
+    }
     return !sorted.out.empty();
 }
 

@@ -33,7 +33,7 @@ bool site_limit::enter(std::uint32_t shard, std::uint32_t connections_max) {
         return true;
     }
     // Marked first and tried again: who leaves in between either is seen, or sees the mark.
-    const std::uint64_t mark = std::uint64_t{1} << (shard % site_limits::shards_max);
+    const std::uint64_t mark = mark_of(shard);
     const bool is_news = (waiting_.fetch_or(mark) & mark) == 0;
     if (try_enter(connections_max)) {
         return true;
@@ -45,7 +45,7 @@ bool site_limit::enter(std::uint32_t shard, std::uint32_t connections_max) {
 }
 
 void site_limit::wait(std::uint32_t shard) noexcept {
-    waiting_.fetch_or(std::uint64_t{1} << (shard % site_limits::shards_max));
+    waiting_.fetch_or(mark_of(shard));
 }
 
 void site_limit::leave() {

@@ -17,6 +17,7 @@
 
 #include <array>
 #include <atomic>
+#include <bit>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -46,6 +47,11 @@ public:
 
     // Some shard waits for room.
     [[nodiscard]] bool is_wanted() const noexcept { return waiting_.load() != 0; }
+
+    // How many shards wait for room, `shard` counted in any case.
+    [[nodiscard]] std::uint32_t contenders(std::uint32_t shard) const noexcept {
+        return static_cast<std::uint32_t>(std::popcount(waiting_.load() | mark_of(shard)));
+    }
 
     // As after enter() that found no room.
     void wait(std::uint32_t shard) noexcept;
@@ -78,6 +84,11 @@ public:
     }
 
 private:
+    // A bit for each shard; beyond 64, two share one and both are told.
+    [[nodiscard]] static std::uint64_t mark_of(std::uint32_t shard) noexcept {
+        return std::uint64_t{1} << (shard % 64);
+    }
+
     static constexpr std::uint32_t window_unit = 256;
     static constexpr std::uint32_t window_all = 0xffff'ff00;
 

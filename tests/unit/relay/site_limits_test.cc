@@ -63,12 +63,20 @@ TEST(SiteLimits, WhoWasRefusedIsToldWhenThereIsRoom) {
     site->begin(true);
     EXPECT_TRUE(site->enter(0, 1));
     EXPECT_FALSE(site->enter(1, 1));
-    EXPECT_TRUE(told.empty());
+    const std::vector<std::string> once = {"0 mx"};
+    EXPECT_EQ(told, once) << "it may have an idle one";
+    EXPECT_FALSE(site->enter(1, 1));
+    EXPECT_EQ(told, once) << "it knows";
+    EXPECT_TRUE(site->is_wanted());
+    EXPECT_EQ(site->contenders(0), 2U);
+    EXPECT_EQ(site->contenders(1), 1U);
     site->leave();
-    EXPECT_EQ(told, std::vector<std::string>{"1 mx"});
+    const std::vector<std::string> both = {"0 mx", "1 mx"};
+    EXPECT_EQ(told, both);
+    EXPECT_FALSE(site->is_wanted());
     EXPECT_TRUE(site->enter(1, 1));
     site->leave();
-    EXPECT_EQ(told.size(), 1U) << "nobody waits";
+    EXPECT_EQ(told, both) << "nobody waits";
 }
 
 TEST(SiteLimits, RatesAreEven) {
