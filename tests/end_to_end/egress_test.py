@@ -219,6 +219,19 @@ class Routes(Egress):
         # One site, whatever the domains: as many connections at once as one destination.
         self.assertLessEqual(totals["open_most"], 20)
 
+    def test_a_busy_domain_leaves_room_for_others_of_its_host(self):
+        names = {"m.test": at("127.0.0.2")} | {name: mx("m.test") for name in ("d0.sink.test", "a.test", "b.test", "c.test")}
+        self.mail_host("127.0.0.2", options=("--rule", "dot:delay", "--delay", "50"))
+        gateway = self.by_mx(self.zone(names), {"connections_per_destination": 2})
+        self.bulk(gateway, 4000, 1)
+        for name in ("a.test", "b.test", "c.test"):
+            began = time.monotonic()
+            self.send(gateway, [f"x@{name}"])
+            gateway.wait(lambda now, name=name: any(one["recipient"] == f"x@{name}" for one in gateway.events() if one["type"] == "Delivery"), 20)
+            self.assertLess(time.monotonic() - began, 5)
+        self.assertLess(gateway.status()["mail"]["done"], 3000)  # It was busy all the time.
+        gateway.kill()
+
     def test_two_domains_of_one_message_with_one_host(self):
         zone = self.zone({"d.test": mx("m.test"), "e.test": mx("m.test"), "m.test": at("127.0.0.2")})
         host = self.mail_host("127.0.0.2")
