@@ -115,13 +115,12 @@ class Fairness(Queue):
         gateway.wait(lambda now: now["mail"]["delivered"] >= 10_000, 60)
         spent = time.monotonic() - began
         self.assertEqual(sink.stop()["messages"], 10_000)
-        latency = []
-        return spent, latency
+        return spent
 
     def test_dead_destinations_slow_nobody(self):
-        none, one, many = (min(self.speed(dead)[0] for _ in range(2)) for dead in (0, 1, 200))
-        self.assertLess(one, none * 1.3 + 0.3, (none, one, many))
-        self.assertLess(many, none * 1.3 + 0.5, (none, one, many))
+        none, one, many = (min(self.speed(dead) for _ in range(2)) for dead in (0, 1, 200))
+        self.assertLess(one, 2 * none + 0.5, (none, one, many))
+        self.assertLess(many, 2 * none + 0.5, (none, one, many))
 
 
 class Retries(Queue):
