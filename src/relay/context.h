@@ -15,16 +15,17 @@
 #include "relay/signing_batch.h"
 #include "relay/signing_keys.h"
 #include "relay/site_limits.h"
+#include "relay/suspensions.h"
 #include "runtime/net/stream.h"
 #include "runtime/resolve/answer.h"
 #include "runtime/shard/worker_pool.h"
 #include "runtime/task/reactor.h"
 #include "runtime/task/scope.h"
 #include "runtime/tls/tls.h"
-#include "stage/bounces/classifier.h"
-#include "stage/bounces/suppression.h"
 #include "service/mta_sts/policy_finder.h"
 #include "service/tls_report/session_counters.h"
+#include "stage/bounces/classifier.h"
+#include "stage/bounces/suppression.h"
 #include "stage/limits/clock.h"
 #include "stage/limits/limiter.h"
 #include "stage/policy/snapshot.h"
@@ -92,6 +93,8 @@ struct context {
     std::uint64_t hot_bytes_max = 0;    // Above: stored bodies are read back for delivery.
     std::uint64_t memory_bytes_max = 0; // Above: 421 for new clients, 452 for what is coming in.
     relay_counters counters;
+    // Never null. Swapped by outbound::set_suspensions().
+    std::shared_ptr<const suspensions> suspended = std::make_shared<const suspensions>();
 };
 
 } // namespace ebbgate::relay

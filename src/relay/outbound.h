@@ -15,6 +15,7 @@
 #include "relay/context.h"
 #include "relay/destinations.h"
 #include "relay/live_messages.h"
+#include "relay/queue_view.h"
 #include "relay/recent_attempts.h"
 #include "relay/reporter.h"
 #include "relay/tls_policies.h"
@@ -34,25 +35,6 @@
 
 namespace ebbgate::relay {
 
-// How a recipient of a queued message stands, for `why`.
-struct recipient_standing {
-    std::uint32_t recipient = 0;   // In the envelope.
-    std::uint32_t attempts = 0;    // That reached its destination.
-    std::int64_t next_unix_ms = 0; // 0: it is held, or tried now.
-    std::string last_reply;        // Empty: none is known any more.
-    std::string destination_fault; // No connection works; empty: none was refused.
-    std::string lane;              // What it waits for, in words; empty: its turn.
-    bool is_held = false;
-    bool is_tried_now = false;
-};
-
-// Which messages a command is about. What is empty is not asked for.
-struct queue_filter {
-    std::optional<std::uint64_t> message_id;
-    std::string domain; // Of recipients, lower case.
-    std::string tenant;
-};
-
 class outbound final : public task::turn_hook, public deliver::client_owner {
 public:
     explicit outbound(relay::context& context);
@@ -70,8 +52,31 @@ public:
     // Held messages, one or all, go by the first route that matches and does not hold; what has
     // none stays. `then` is told how many left.
     void release(std::optional<std::uint64_t> message_id, std::function<void(std::size_t)> then);
-    // Deferred messages are tried now.
-    std::size_t flush();
+    // What is deferred is tried now, and where it goes too if it was left alone for a while. Never
+    // what an operator suspended. `then` is told how many items it was.
+    void flush(const queue_filter& asked, std::function<void(std::size_t)> then);
+    // What waits and came before now ends with this reason. `then` is told when all has; `so_far`
+    // counts meanwhile.
+    void bounce(const queue_filter& asked,
+                const std::string& reason,
+                bool is_quiet,
+                std::function<void(const bounce_count&)> so_far,
+                std::function<void()> then);
+    // In the place of those before. Those that have ended need not be taken out.
+    void set_suspensions(std::shared_ptr<const suspensions> suspended);
+
+    // By lanes; with a tenant or `by_age` from each item. In steps, as what follows.
+    void overview(const queue_filter& asked, bool by_age, std::function<void(queue_overview)> then);
+    // Items in no order, from `after` on.
+    void list(const queue_filter& asked,
+              bool held_only,
+              std::uint32_t after,
+              std::size_t rows_max,
+              std::function<void(queue_page)> then);
+    // The header of a message, at most bytes_max of it. Nothing: it cannot be read, or is gone.
+    void read_header(std::uint64_t message_id,
+                     std::size_t bytes_max,
+                     std::function<void(std::optional<std::string>)> then);
 
     // Ends connections after their running message.
     void shut_down();
@@ -138,19 +143,7 @@ private:
 
     enum class held_routes : std::uint8_t { hold, pass };
 
-    // Where the routes send recipients.
-    struct placement {
-        struct part {
-            const policy::route* route = nullptr;
-            std::string domain; // Lower case, for routes by MX.
-            schedule::recipient_set recipients;
-        };
-
-        std::vector<part> out;
-        schedule::recipient_set kept; // Held: by a route, or for want of one.
-        schedule::recipient_set discarded;
-        bool is_unrouted = false;
-    };
+    struct placement; // Where the routes send recipients.
 
     // A message that ends, or is placed again, when it has been read.
     struct ending {
@@ -226,9 +219,33 @@ private:
                          std::string_view address,
                          recipient_standing& standing) const;
 
-    [[nodiscard]] bool is_flushed_since(std::int64_t time_ms) const noexcept {
-        return flushed_ms_ > time_ms;
-    }
+    // outbound_sweep.cc
+    struct sweep;
+    class lane_filter;
+
+    void start_sweep(std::shared_ptr<sweep> made);
+    void go_on(const std::shared_ptr<sweep>& under_way);
+    void post_sweep(const std::shared_ptr<sweep>& under_way);
+    void sweep_lanes(std::function<void(const schedule::lane_view&)> visit,
+                     std::function<void()> then,
+                     schedule::lane_id from = 0);
+    [[nodiscard]] std::vector<std::uint32_t> slots_of(std::uint64_t message_id) const;
+    [[nodiscard]] const destination* destination_of(schedule::lane_id lane) const;
+    // What operators call it.
+    [[nodiscard]] static std::string name_of(const destination& to);
+
+    // outbound_commands.cc
+    struct bouncing;
+    void bounce_items(bouncing& how, queued_message& message, lane_filter& filter);
+
+    // outbound_suspend.cc
+    // Nothing of this lane may be tried now, for suspensions.
+    bool keep_back(schedule::lane_id lane, const destination& to);
+    // The item that it has is not to be tried now: it waits, and the connection asks again.
+    bool keep_back(connection& asking);
+    [[nodiscard]] const suspension* suspension_of(const std::string& tenant,
+                                                  std::string_view domain) const;
+    [[nodiscard]] std::int64_t clock_at(std::int64_t unix_s) const;
 
     void
     split_item(schedule::delivery_item& item, queued_message& message, std::size_t recipients_max);
@@ -307,7 +324,8 @@ private:
     std::vector<timed_lane> blocked_until_;
     std::deque<schedule::lane_id> capped_; // Blocked, for there are connections_max_.
     std::unordered_map<std::string, std::uint32_t> tenants_;
-    std::unordered_set<std::uint64_t> unrouted_; // Held because no route matched.
+    std::vector<const std::string*> tenant_names_; // By number.
+    std::unordered_set<std::uint64_t> unrouted_;   // Held because no route matched.
     std::deque<ending> endings_;
     std::size_t ending_count_ = 0; // Under way.
     wake_timer wake_timer_;
@@ -315,7 +333,6 @@ private:
     std::size_t destinations_sweep_ = 2048;
     std::uint64_t drawn_ = 0;
     std::int64_t wake_at_ms_ = -1;
-    std::int64_t flushed_ms_ = 0; // What was deferred before it is due. 0: never.
     bool stopping_ = false;
 };
 

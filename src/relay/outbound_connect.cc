@@ -24,6 +24,11 @@ std::string site_of(const destination& to) {
 } // namespace
 
 void outbound::open(schedule::lane_id lane) {
+    if (keep_back(lane, destinations_.at(std::string(scheduler_.destination(lane))))) {
+        schedule::connection_permit permit{lane};
+        scheduler_.close(permit);
+        return;
+    }
     if (connections_.size() >= connections_max_ && !close_one_idle()) {
         schedule::connection_permit permit{lane};
         scheduler_.close(permit);

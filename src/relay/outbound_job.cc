@@ -85,7 +85,8 @@ bool outbound::take_item(connection& asking) {
     }
     const schedule::lane_id lane = asking.permit.lane;
     const policy::shaping& limits = asking.to->limits;
-    if (stopping_ || scheduler_.view(lane, clock_ms()).counters.ready == 0) {
+    if (stopping_ || scheduler_.view(lane, clock_ms()).counters.ready == 0 ||
+        keep_back(lane, *asking.to)) {
         if (asking.permit.stage == schedule::connection_permit::stage_type::opening) {
             (void)scheduler_.take_next(asking.permit, clock_ms()); // It has opened.
         }
@@ -174,6 +175,9 @@ bool outbound::next_job(deliver::client& client, deliver::job& next) {
         }
         live_messages::keep(*warm);
         asking.message = warm;
+    }
+    if (keep_back(asking)) {
+        return false;
     }
     queued_message& message = *asking.message;
     asking.job_began_us = context_.reactor.unix_us();

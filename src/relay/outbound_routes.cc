@@ -7,6 +7,20 @@
 
 namespace ebbgate::relay {
 
+// Where the routes send recipients.
+struct outbound::placement {
+    struct part {
+        const policy::route* route = nullptr;
+        std::string domain; // Lower case, for routes by MX.
+        schedule::recipient_set recipients;
+    };
+
+    std::vector<part> out;
+    schedule::recipient_set kept; // Held: by a route, or for want of one.
+    schedule::recipient_set discarded;
+    bool is_unrouted = false;
+};
+
 void outbound::enqueue(queued_message& message, const delivery_state& state) {
     const std::uint64_t id = message.envelope.id;
     live_messages::keep(message);
@@ -50,7 +64,12 @@ std::string outbound::key_of(const queued_message& message, std::string_view add
 }
 
 std::uint32_t outbound::tenant_number(const std::string& name) {
-    return tenants_.try_emplace(name, static_cast<std::uint32_t>(tenants_.size())).first->second;
+    const auto [at, fresh] =
+        tenants_.try_emplace(name, static_cast<std::uint32_t>(tenants_.size()));
+    if (fresh) {
+        tenant_names_.push_back(&at->first);
+    }
+    return at->second;
 }
 
 // What all items of the message have in common.

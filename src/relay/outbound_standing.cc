@@ -50,21 +50,38 @@ void outbound::add_destination(const queued_message& message,
                                std::string_view address,
                                recipient_standing& standing) const {
     const std::string key = key_of(message, address);
-    if (const auto lane = scheduler_.find_lane(key)) {
-        const schedule::lane_view view = scheduler_.view(*lane, clock_ms());
-        if (view.waits_until_ms() != 0) {
-            standing.next_unix_ms =
-                std::max(standing.next_unix_ms, unix_ms_at(view.waits_until_ms()));
-        }
-        standing.lane = view.suspended_until_ms != 0 ? "suspended by an operator"
-                        : view.backed_off_until_ms != 0
-                            ? "the destination is left alone for a while"
-                        : view.paused_until_ms != 0 ? "its rate is used up"
-                        : view.is_blocked           ? "as many connections as it may have are open"
-                                                    : "";
-    }
-    if (const auto known = destinations_.find(key); known != destinations_.end()) {
+    const auto known = destinations_.find(key);
+    if (known != destinations_.end()) {
         standing.destination_fault = known->second.fault;
+        standing.destination = name_of(known->second);
+    }
+    const auto lane = scheduler_.find_lane(key);
+    if (!lane) {
+        return;
+    }
+    const schedule::lane_view view = scheduler_.view(*lane, clock_ms());
+    const auto wait = [&](std::string why, std::int64_t until_ms) {
+        standing.lane = std::move(why);
+        standing.lane_until_unix_s = until_ms == 0 ? 0 : (unix_ms_at(until_ms) + 999) / 1000;
+        standing.next_unix_ms =
+            std::max(standing.next_unix_ms, until_ms == 0 ? 0 : unix_ms_at(until_ms));
+    };
+    if (view.is_blocked || view.is_full) {
+        wait("as many connections as it may have are open", 0);
+    }
+    if (view.paused_until_ms != 0) {
+        wait("its rate is used up", view.paused_until_ms);
+    }
+    if (view.backed_off_until_ms != 0) {
+        wait("the destination is left alone for a while", view.backed_off_until_ms);
+    }
+    const std::string domain = config::lower_ascii(address.substr(address.rfind('@') + 1));
+    const suspension* held_back = suspension_of(message.envelope.tenant, domain);
+    if (held_back == nullptr) {
+        held_back = suspension_of(message.envelope.tenant, standing.destination);
+    }
+    if (held_back != nullptr) {
+        wait("suspended by an operator: " + held_back->reason, clock_at(held_back->until_unix_s));
     }
 }
 

@@ -157,6 +157,9 @@ result<void> shard::set_up(spool::recovered_shard&& recovered, std::vector<std::
                                       server.limits.memory_bytes / 2 / shared_.shard_count,
                                       server.limits.memory_bytes / shared_.shard_count,
                                       {}});
+    if (shared_.suspended != nullptr) {
+        context_->suspended = shared_.suspended;
+    }
     upkeep_ = std::make_unique<spool_upkeep>(
         *context_, shared_.segment_worker, shared_.spool_folder, *this);
     if (auto done = upkeep_->make_first_segment(); !done) {

@@ -54,6 +54,7 @@ struct shared_parts {
     outcome::log_file& events;
     outcome::log_file& text;
     std::uint32_t shard_count = 1;
+    std::shared_ptr<const suspensions> suspended; // At the start. Null: none.
 };
 
 struct shard_status {

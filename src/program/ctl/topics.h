@@ -24,7 +24,7 @@ struct context {
     int exit_code = exit_done;
 };
 
-void add_queue_commands(CLI::App& app, context& context);       // status flush release
+void add_queue_commands(CLI::App& app, context& context);       // status queue message flush ...
 void add_account_commands(CLI::App& app, context& context);     // account
 void add_sender_commands(CLI::App& app, context& context);      // sender token
 void add_filelink_commands(CLI::App& app, context& context);    // filelink

@@ -275,6 +275,11 @@ result<void> daemon::start() {
                                           *events_,
                                           *text_,
                                           static_cast<std::uint32_t>(recovered.size())});
+    auto suspended = read_suspensions();
+    if (!suspended) {
+        return std::unexpected(std::move(suspended.error()));
+    }
+    shared_->suspended = std::move(*suspended);
     for (const config::listener& listener : server_.listeners) {
         ports_.push_back(listener.listen.port);
     }

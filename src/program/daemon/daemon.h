@@ -8,6 +8,7 @@
 
 #include "ebbgate/spool/posix_storage.h"
 
+#include "codec/json/writer.h"
 #include "config/server.h"
 #include "crypto/password.h"
 #include "program/daemon/background.h"
@@ -121,7 +122,6 @@ private:
     std::string status();
     // What `status` and /metrics show, and the shards' part of it.
     [[nodiscard]] admin::daemon_facts gather(std::vector<relay::shard_status>& all);
-    std::string flush();
     std::string release(std::string_view id_text);
     std::string ban(const admin::request& asked);
     std::string unban(const admin::request& asked);
@@ -129,11 +129,28 @@ private:
     std::string ignore(const admin::request& asked, bool add);
     std::string ignore_list();
 
+    // daemon_queue.cc
+    void add_queue_commands();
+    std::string queue(const admin::request& asked);
+    std::string queue_list(const admin::request& asked);
+    std::string show_message(const admin::request& asked);
+    std::string flush(const admin::request& asked);
+    std::string bounce(const admin::request& asked);
+    std::string suspend(const admin::request& asked);
+    std::string resume(const admin::request& asked);
+    std::string suspend_list();
+    [[nodiscard]] result<std::shared_ptr<const relay::suspensions>> read_suspensions();
+    std::string put_suspensions_in_force(); // Empty, or why not.
+    void note_change(const admin::request& asked, std::string_view what, std::string after);
+
     // daemon_why.cc
     std::string why(const admin::request& asked);
     std::string why_address(const config::ip_address& address);
     std::string why_sender(std::string_view sender);
     std::string why_message(std::uint64_t id);
+    // The members of a message that waits. Empty, or the refusal.
+    std::string
+    write_message(json::writer& out, std::uint64_t id, std::size_t recipients_max, bool is_whole);
 
     config::server server_;
     background background_; // Outlives what it is given.

@@ -125,12 +125,6 @@ admin::daemon_facts daemon::gather(std::vector<relay::shard_status>& all) {
     return facts;
 }
 
-std::string daemon::flush() {
-    std::atomic<std::uint64_t> count = 0;
-    on_each_shard([&](relay::shard& shard) { count += shard.queue().flush(); });
-    return answer(true, "flushed", count);
-}
-
 std::string daemon::release(std::string_view id_text) {
     const auto id = message::from_text(id_text);
     if (!id_text.empty() && !id) {
@@ -160,7 +154,6 @@ void daemon::add_commands() {
                                                             : reload_kind::told);
                     },
                     true});
-    commands_->add({"flush", {}, operators, [this](const request&) { return flush(); }, true});
     commands_->add({"release",
                     {{"id", argument_kind::text, false, 64}},
                     operators,
@@ -171,6 +164,7 @@ void daemon::add_commands() {
                     operators,
                     [this](const request& asked) { return why(asked); },
                     true});
+    add_queue_commands();
     add_ban_commands();
     overlay::policy_access access;
     access.in_force = [this] { return policy_; };

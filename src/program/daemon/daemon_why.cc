@@ -169,6 +169,9 @@ void write_recipient(json::writer& out,
     }
     out.begin_object().member("recipient", address);
     out.member("why", reason_of(standing, route));
+    if (!standing.destination.empty()) {
+        out.member("destination", standing.destination);
+    }
     out.key("attempts").number(standing.attempts);
     if (standing.next_unix_ms != 0) {
         out.key("next_try").number(standing.next_unix_ms / 1000);
@@ -178,6 +181,9 @@ void write_recipient(json::writer& out,
     }
     if (!standing.lane.empty()) {
         out.member("lane", standing.lane);
+        if (standing.lane_until_unix_s != 0) {
+            out.member("lane_until", standing.lane_until_unix_s);
+        }
     }
     if (!standing.destination_fault.empty()) {
         out.member("destination_fault", standing.destination_fault);
@@ -303,9 +309,25 @@ std::string daemon::why_sender(std::string_view sender) {
 }
 
 std::string daemon::why_message(std::uint64_t id) {
+    std::string text;
+    json::writer out(text);
+    out.begin_object().member("ok", true);
+    const std::string refused = write_message(out, id, recipients_shown_max, false);
+    if (!refused.empty()) {
+        return refused;
+    }
+    out.end_object();
+    return text;
+}
+
+std::string daemon::write_message(json::writer& out,
+                                  std::uint64_t id,
+                                  std::size_t recipients_max,
+                                  bool is_whole) {
     struct found_message {
         message::envelope envelope;
         std::vector<relay::recipient_standing> standing;
+        std::uint64_t bytes = 0;
     };
 
     struct search {
@@ -315,15 +337,18 @@ std::string daemon::why_message(std::uint64_t id) {
 
     const auto searched = std::make_shared<search>();
     const bool is_done = ask_each_shard([&](relay::shard& shard, std::function<void()> done) {
-        shard.queue().messages().with(
-            id, [searched, &shard, done = std::move(done)](const relay::queued_message* one, auto) {
-                if (one != nullptr) {
-                    const std::lock_guard hold(searched->lock);
-                    searched->found.emplace(one->envelope,
-                                            shard.queue().standing_of(*one, recipients_shown_max));
-                }
-                done();
-            });
+        shard.queue().messages().with(id,
+                                      [searched, &shard, recipients_max, done = std::move(done)](
+                                          const relay::queued_message* one, auto) {
+                                          if (one != nullptr) {
+                                              const std::lock_guard hold(searched->lock);
+                                              searched->found.emplace(
+                                                  one->envelope,
+                                                  shard.queue().standing_of(*one, recipients_max),
+                                                  one->bytes());
+                                          }
+                                          done();
+                                      });
     });
     const std::lock_guard hold(searched->lock);
     const std::optional<found_message>& found = searched->found;
@@ -335,18 +360,25 @@ std::string daemon::why_message(std::uint64_t id) {
                               "no message with this id waits here; events.jsonl tells of those "
                               "that have ended");
     }
-    std::string text;
-    json::writer out(text);
-    out.begin_object().member("ok", true).member("id", message::to_text(id));
-    out.member("sender", found->envelope.sender).member("tenant", found->envelope.tenant);
-    out.member("account", found->envelope.account);
-    out.key("received").number(found->envelope.received_unix_ms / 1000);
+    const message::envelope& envelope = found->envelope;
+    out.member("id", message::to_text(id));
+    out.member("sender", envelope.sender).member("tenant", envelope.tenant);
+    out.member("account", envelope.account);
+    out.member("received", envelope.received_unix_ms / 1000);
+    if (is_whole) {
+        out.member("bytes", found->bytes).member("client", envelope.client_address);
+        out.member("helo", envelope.client_helo);
+        if (!envelope.envelope_id.empty()) {
+            out.member("envelope_id", envelope.envelope_id);
+        }
+        out.member("recipients_total", envelope.recipients.size());
+    }
     out.key("recipients").begin_array();
     for (const relay::recipient_standing& one : found->standing) {
-        write_recipient(out, *policy_, found->envelope.recipients[one.recipient].address, one);
+        write_recipient(out, *policy_, envelope.recipients[one.recipient].address, one);
     }
-    out.end_array().end_object();
-    return text;
+    out.end_array();
+    return {};
 }
 
 } // namespace ebbgate::program

@@ -47,6 +47,13 @@ CREATE TRIGGER sender_less AFTER DELETE ON sender
     BEGIN UPDATE total SET count = count - 1 WHERE name = 'sender'; END;
 )";
 
+// It came later than version 1; a program without it leaves it alone.
+constexpr std::string_view added_schema = R"(
+CREATE TABLE IF NOT EXISTS suspension (id INTEGER PRIMARY KEY, domain TEXT NOT NULL,
+    tenant TEXT NOT NULL, reason TEXT NOT NULL, created_s INTEGER NOT NULL,
+    until_s INTEGER NOT NULL, UNIQUE (domain, tenant)) STRICT;
+)";
+
 std::int64_t now_ms() {
     return std::chrono::duration_cast<std::chrono::milliseconds>(
                std::chrono::system_clock::now().time_since_epoch())
@@ -62,7 +69,7 @@ result<void> make_or_check_schema(store::database& database, const std::string& 
         return std::unexpected(run.take_fault());
     }
     if (id == application_id && version == schema_version) {
-        return {};
+        return database.execute(std::string(added_schema));
     }
     if (id != 0 || version != 0 || tables != 0) {
         return fail(failure_kind::bad_input,
@@ -78,8 +85,9 @@ result<void> make_or_check_schema(store::database& database, const std::string& 
         return std::unexpected(std::move(change.error()));
     }
     auto made =
-        database.execute(fmt::format("{}PRAGMA application_id = {}; PRAGMA user_version = {};",
+        database.execute(fmt::format("{}{}PRAGMA application_id = {}; PRAGMA user_version = {};",
                                      schema,
+                                     added_schema,
                                      application_id,
                                      schema_version));
     return made ? change->commit() : std::move(made);

@@ -36,6 +36,7 @@ inline constexpr std::int64_t senders_max = 2'000'000;
 inline constexpr std::int64_t limits_max = 100'000;
 inline constexpr std::int64_t tokens_per_tenant_max = 100;
 inline constexpr std::int64_t tokens_max = 100'000;
+inline constexpr std::int64_t suspensions_max = 1000;
 inline constexpr std::int64_t page_rows_max = 1000;
 // Of one tenant's tokens: each costs a commit and a reload of the policy.
 inline constexpr std::int64_t token_changes_per_minute_max = 300;
@@ -78,6 +79,15 @@ struct token {
     std::string rights = "senders"; // What it may do: so far only this.
     std::int64_t created_unix_s = 0;
     std::int64_t expires_unix_s = 0; // 0: never.
+};
+
+// Mail that an operator wants to wait: of a tenant, to a destination, or both.
+struct suspension {
+    std::string domain; // Empty: to every one.
+    std::string tenant; // Empty: of every one.
+    std::string reason;
+    std::int64_t created_unix_s = 0;
+    std::int64_t until_unix_s = 0;
 };
 
 struct audit_row {
@@ -139,6 +149,14 @@ public:
     // Empty: none has it, or it has expired.
     [[nodiscard]] result<std::optional<token>> find_token(std::string_view digest,
                                                           std::int64_t now_unix_s);
+
+    // In the place of one of the same domain and tenant.
+    [[nodiscard]] result<outcome> suspend(const change& by, const suspension& added);
+    // Those of the domain, of the tenant, or of both as they were made; `all`: every one.
+    [[nodiscard]] result<outcome>
+    resume(const change& by, std::string_view domain, std::string_view tenant, bool all);
+    // That have not ended; in the order in which they were made.
+    [[nodiscard]] result<std::vector<suspension>> suspensions(std::int64_t now_unix_s);
 
     // False: the tenant's tokens asked for too much within the last minute. Operators always may.
     [[nodiscard]] result<bool> may_change(const actor& who);

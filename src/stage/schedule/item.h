@@ -95,6 +95,7 @@ struct lane_view {
     std::int64_t paused_until_ms = 0;     // By a rate.
     std::int64_t oldest_age_ms = 0;       // 0 when nothing waits; exact to the second.
     bool is_blocked = false;              // Others have all the connections it may have.
+    bool is_full = false;                 // It has them itself, and all are in use.
 
     // Nothing leaves before. 0: it may now.
     [[nodiscard]] std::int64_t waits_until_ms() const noexcept;
@@ -110,6 +111,8 @@ struct waiting_item {
     bool is_deferred = false; // Else it is due, or in flight.
     bool is_in_flight = false;
     bool is_held = false;
+    bool is_put_off = false; // Deferred without an attempt.
+    lane_id lane = no_lane;  // Unless held.
     std::int64_t due_ms = 0; // When deferred.
     std::int64_t arrived_ms = 0;
 };

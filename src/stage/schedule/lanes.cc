@@ -185,12 +185,18 @@ lane_view scheduler::view(lane_id id, std::int64_t now_ms) const {
     view.backed_off_until_ms = seen.backed_off_until_ms;
     view.paused_until_ms = seen.paused_until_ms;
     view.is_blocked = seen.is_blocked;
+    view.is_full =
+        seen.counters.connections - seen.counters.connections_idle >= connections_max(seen);
     if (seen.by_arrival.first != no_slot) {
         const std::int64_t arrived_ms =
             std::int64_t{slots_[seen.by_arrival.first].arrived_s} * 1000;
         view.oldest_age_ms = std::max<std::int64_t>(now_ms - arrived_ms, 0);
     }
     return view;
+}
+
+std::optional<lane_view> scheduler::lane_at(lane_id id, std::int64_t now_ms) const {
+    return lanes_[id].used ? std::optional(view(id, now_ms)) : std::nullopt;
 }
 
 void scheduler::for_each_lane(std::int64_t now_ms,
@@ -222,6 +228,8 @@ waiting_item scheduler::look_at(std::uint32_t number, std::int64_t now_ms) const
     item.is_deferred = seen.state == slot_state::deferred;
     item.is_in_flight = seen.state == slot_state::in_flight;
     item.is_held = seen.state == slot_state::held;
+    item.is_put_off = item.is_deferred && seen.is_put_off;
+    item.lane = item.is_held ? no_lane : seen.lane;
     item.due_ms = item.is_deferred ? ms_of(times_.time_at(seen.place), now_ms) : 0;
     item.arrived_ms = std::int64_t{seen.arrived_s} * 1000;
     return item;

@@ -91,9 +91,14 @@ void ready_queue::remove(ready_lane& lane, std::uint32_t number) {
     unlink_item(lane, queue, number);
 }
 
+std::uint32_t ready_queue::next(const ready_lane& lane, std::uint32_t urgent_run_max) const {
+    const std::uint32_t turn =
+        is_urgent_next(lane, urgent_run_max) ? lane.urgent_turn : lane.other_turn;
+    return turn == no_queue ? no_slot : queues_[turn].items.first;
+}
+
 std::uint32_t ready_queue::take(ready_lane& lane, std::uint32_t urgent_run_max) {
-    const bool urgent = lane.urgent_turn != no_queue &&
-                        (lane.other_turn == no_queue || lane.urgent_run < urgent_run_max);
+    const bool urgent = is_urgent_next(lane, urgent_run_max);
     std::uint32_t& turn = urgent ? lane.urgent_turn : lane.other_turn;
     if (turn == no_queue) {
         return no_slot;

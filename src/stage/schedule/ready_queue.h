@@ -36,6 +36,9 @@ public:
 
     void remove(ready_lane& lane, std::uint32_t number);
 
+    // What take() would give.
+    [[nodiscard]] std::uint32_t next(const ready_lane& lane, std::uint32_t urgent_run_max) const;
+
     // Out of the queue; no_slot: there is none.
     [[nodiscard]] std::uint32_t take(ready_lane& lane, std::uint32_t urgent_run_max);
 
@@ -51,6 +54,12 @@ private:
 
     static std::uint32_t& turn_of(ready_lane& lane, std::uint32_t owner) noexcept {
         return is_urgent_owner(owner) ? lane.urgent_turn : lane.other_turn;
+    }
+
+    [[nodiscard]] static bool is_urgent_next(const ready_lane& lane,
+                                             std::uint32_t urgent_run_max) noexcept {
+        return lane.urgent_turn != no_queue &&
+               (lane.other_turn == no_queue || lane.urgent_run < urgent_run_max);
     }
 
     void add(ready_lane& lane, std::uint32_t number, bool first);

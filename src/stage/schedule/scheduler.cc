@@ -239,6 +239,7 @@ void scheduler::put_off(const delivery_item& item, std::int64_t until_ms, std::i
     keep_recipients(number, item.recipients);
     // When its time ends it is due, and expires as all that nobody could try.
     make_deferred(number, std::min(until_ms, std::max(expiry_ms(slots_[number]), now_ms)), now_ms);
+    slots_[number].is_put_off = true;
     review(item.lane);
 }
 
@@ -280,6 +281,27 @@ std::size_t scheduler::flush(lane_id lane, std::size_t items_max, std::int64_t n
     }
     review(lane);
     return flushed;
+}
+
+bool scheduler::make_due(std::uint32_t number, std::int64_t now_ms) {
+    if (slots_[number].state != slot_state::deferred) {
+        return false;
+    }
+    unlink_waiting(number);
+    make_ready(number, false, now_ms);
+    review(slots_[number].lane);
+    return true;
+}
+
+std::uint32_t scheduler::next_ready(lane_id lane) const {
+    return ready_.next(lane_of(lane).ready, settings_.urgent_run_max);
+}
+
+std::optional<waiting_item> scheduler::waiting_at(std::uint32_t number, std::int64_t now_ms) const {
+    const slot_state state = slots_[number].state;
+    return state == slot_state::free || state == slot_state::expired
+               ? std::nullopt
+               : std::optional(look_at(number, now_ms));
 }
 
 std::size_t scheduler::footprint_bytes() const noexcept {
@@ -370,6 +392,7 @@ void scheduler::make_deferred(std::uint32_t number, std::int64_t due_ms, std::in
     slot& item = slots_[number];
     lane_record& into = lane_of(item.lane);
     item.state = slot_state::deferred;
+    item.is_put_off = false;
     slots_.link_last<&slot::waiting>(into.deferred, number);
     times_.push(tick_of(due_ms, now_ms), number);
     ++into.counters.deferred;

@@ -103,6 +103,11 @@ public:
     // Its message is gone (an operator removed it); not counted as done:
     std::uint32_t drop(const delivery_item& item);
 
+    // Its max_age is over.
+    [[nodiscard]] bool is_expired(std::uint32_t slot, std::int64_t now_ms) const noexcept {
+        return now_ms >= expiry_ms(slots_[slot]);
+    }
+
     // A waiting item, due or deferred, in hand as if take_next() had given it; nothing: it is in
     // flight, held or gone. Settle it as those.
     [[nodiscard]] std::optional<delivery_item> withdraw(std::uint32_t slot);
@@ -136,6 +141,24 @@ public:
 
     // Makes up to `items_max` deferred items of a lane due now; returns how many it was.
     std::size_t flush(lane_id lane, std::size_t items_max, std::int64_t now_ms);
+
+    // A deferred item is due now; false: it was not deferred.
+    bool make_due(std::uint32_t slot, std::int64_t now_ms);
+    // The slot of the item that take_next() would give; no_slot: none.
+    [[nodiscard]] std::uint32_t next_ready(lane_id lane) const;
+
+    // To go through all items, or all lanes, a part at a time while they change: by number, from 0
+    // to the bound, which may grow. Nothing: there is none of this number, or it has expired.
+    [[nodiscard]] std::uint32_t slots_made() const noexcept { return slots_.size(); }
+
+    [[nodiscard]] std::optional<waiting_item> waiting_at(std::uint32_t slot,
+                                                         std::int64_t now_ms) const;
+
+    [[nodiscard]] lane_id lanes_made() const noexcept {
+        return static_cast<lane_id>(lanes_.size());
+    }
+
+    [[nodiscard]] std::optional<lane_view> lane_at(lane_id lane, std::int64_t now_ms) const;
 
     [[nodiscard]] std::optional<lane_id> find_lane(std::string_view destination) const;
     [[nodiscard]] std::string_view destination(lane_id lane) const;

@@ -53,6 +53,7 @@ struct slot {
     slot_state state = slot_state::free;
     bool more_recipients : 1 = false; // Indices of 64 and above are in a table aside.
     bool is_noticed : 1 = false;      // Its sender was told that it is late.
+    bool is_put_off : 1 = false;      // Deferred, and not for an attempt that failed.
 };
 
 static_assert(sizeof(slot) == 56);

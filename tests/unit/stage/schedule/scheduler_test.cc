@@ -390,6 +390,65 @@ TEST_F(Schedule, ItemsOfAMessageKnowEachOtherAndCanBeTakenOutOfTheQueue) {
     EXPECT_EQ(scheduler_.total().done_total, 0U);
 }
 
+TEST_F(Schedule, TheNextItemOfALaneIsToldBeforeItIsTaken) {
+    for (std::uint64_t id = 1; id <= 40; ++id) {
+        delivery_item made = item(id);
+        made.tenant = static_cast<std::uint32_t>(id % 3);
+        made.is_urgent = id % 4 == 0;
+        scheduler_.add(made, "a:25", start);
+    }
+    connection_permit permit = open(start);
+    for (int taken = 0; taken < 40; ++taken) {
+        const std::uint32_t next = scheduler_.next_ready(permit.lane);
+        const auto got = scheduler_.take_next(permit, start);
+        ASSERT_TRUE(got.has_value());
+        EXPECT_EQ(got->slot, next);
+        scheduler_.done(*got);
+    }
+    EXPECT_EQ(scheduler_.next_ready(permit.lane), no_slot);
+}
+
+TEST_F(Schedule, AllItemsCanBeGoneThroughByNumberWhileTheyChange) {
+    const std::uint32_t a = scheduler_.add(item(1), "a:25", start);
+    const std::uint32_t b = scheduler_.add(item(2), "b:25", start);
+    const std::uint32_t c = scheduler_.hold(item(3));
+    EXPECT_EQ(scheduler_.slots_made(), 3U);
+    EXPECT_EQ(scheduler_.waiting_at(b, start)->lane, *scheduler_.find_lane("b:25"));
+    EXPECT_TRUE(scheduler_.waiting_at(c, start)->is_held);
+    EXPECT_EQ(scheduler_.waiting_at(c, start)->lane, no_lane);
+    scheduler_.drop(*scheduler_.withdraw(a));
+    EXPECT_FALSE(scheduler_.waiting_at(a, start).has_value());
+    EXPECT_FALSE(scheduler_.make_due(c, start)) << "held";
+    EXPECT_FALSE(scheduler_.make_due(b, start)) << "due already";
+    scheduler_.put_off(*scheduler_.withdraw(b), start + hour, start);
+    EXPECT_TRUE(scheduler_.waiting_at(b, start)->is_put_off);
+    EXPECT_EQ(scheduler_.waiting_at(b, start)->attempts, 0U);
+    EXPECT_TRUE(scheduler_.make_due(b, start));
+    EXPECT_FALSE(scheduler_.waiting_at(b, start)->is_put_off);
+    EXPECT_EQ(scheduler_.lanes_made(), 2U);
+    EXPECT_EQ(scheduler_.lane_at(1, start)->destination, "b:25");
+    EXPECT_EQ(scheduler_.total().ready, 1U);
+    EXPECT_FALSE(scheduler_.is_expired(b, start + 4 * day));
+    EXPECT_TRUE(scheduler_.is_expired(b, start + 6 * day));
+    connection_permit permit = open(start);
+    auto tried = scheduler_.take_next(permit, start);
+    ASSERT_TRUE(tried.has_value());
+    scheduler_.defer(*tried, start);
+    EXPECT_FALSE(scheduler_.waiting_at(b, start)->is_put_off) << "it was tried";
+}
+
+TEST_F(Schedule, ALaneWhoseConnectionsAreAllInUseIsFull) {
+    scheduler_.add(item(1), "a:25", start);
+    scheduler_.add(item(2), "a:25", start);
+    const lane_id lane = *scheduler_.find_lane("a:25");
+    scheduler_.set_connections_max(lane, 1);
+    EXPECT_FALSE(scheduler_.view(lane, start).is_full);
+    connection_permit permit = open(start);
+    EXPECT_TRUE(scheduler_.view(lane, start).is_full);
+    scheduler_.close(permit);
+    EXPECT_FALSE(scheduler_.view(lane, start).is_full);
+}
+
 TEST_F(Schedule, AnItemIsShownAsItWaits) {
     delivery_item shown = item(1);
     shown.tenant = 9;
