@@ -435,7 +435,13 @@ void outbound::on_closed(deliver::client& client, bool before_ready, const std::
     ended.client = nullptr;
     if (before_ready) {
         const delivery_target& target = ended.targets[ended.next_target - 1];
-        bad_addresses_.failed(target.address, clock_ms());
+        // What this domain asks of TLS says nothing to others whose mail goes to the same hosts.
+        const bool is_by_tls = target.tls->tls == deliver::tls_use::required &&
+                               client.tls_state() != deliver::tls_state::untried &&
+                               client.tls_state() != deliver::tls_state::established;
+        if (!is_by_tls) {
+            bad_addresses_.failed(target.address, clock_ms());
+        }
         ended.to->fault = "connect to " + target.host + "[" + config::to_text(target.address) +
                           "]:" + std::to_string(target.port) + ": " + why;
         context_.journal.note(context_.reactor.unix_us(), "smtp", ended.to->fault);
@@ -443,7 +449,9 @@ void outbound::on_closed(deliver::client& client, bool before_ready, const std::
             connect(ended); // The next address, or the next host.
             return;
         }
-        ended.site->pushed_back();
+        if (!is_by_tls) {
+            ended.site->pushed_back();
+        }
         (void)scheduler_.refused(ended.permit, clock_ms());
     }
     drop(ended);
