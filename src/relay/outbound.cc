@@ -277,7 +277,7 @@ std::string outbound::state_of(std::uint64_t message_id) const {
         const schedule::waiting_item item = scheduler_.look_at(slot, clock_ms());
         state.attempts = std::max<std::uint32_t>(state.attempts, item.attempts);
         state.is_noticed = state.is_noticed || scheduler_.item_at(slot).is_noticed;
-        if (item.is_deferred) {
+        if (item.is_deferred && !item.is_put_off) { // A suspension is remembered by itself.
             state.next_unix_ms = std::max(state.next_unix_ms, unix_ms_at(item.due_ms));
         }
         slot = scheduler_.sibling_of(slot);
@@ -337,7 +337,7 @@ void outbound::end(const schedule::delivery_item& item,
 
 // Each needs its envelope, which is mostly on the disk.
 void outbound::end_next() {
-    while (!endings_.empty() && ending_count_ < endings_max) {
+    while (!endings_.empty() && ending_count_ < endings_max && !reporter_.is_busy()) {
         auto next = std::make_shared<ending>(std::move(endings_.front()));
         endings_.pop_front();
         ++ending_count_;
@@ -374,10 +374,19 @@ void outbound::end_next() {
 
 bool outbound::on_turn() noexcept {
     const std::int64_t now_ms = clock_ms();
-    while (auto item = scheduler_.next_expired(now_ms)) {
+    // What ends is told to its sender: no faster than that can be written.
+    while (endings_.size() < endings_waiting_max) {
+        const auto item = scheduler_.next_expired(now_ms);
+        if (!item) {
+            break;
+        }
         expire(*item);
     }
-    while (auto item = scheduler_.next_late(now_ms)) {
+    while (!reporter_.is_busy() && messages_.reading_count() < live_messages::readings_max) {
+        const auto item = scheduler_.next_late(now_ms);
+        if (!item) {
+            break;
+        }
         note_late(*item);
     }
     end_next();

@@ -15,6 +15,7 @@
 #include "relay/context.h"
 #include "relay/destinations.h"
 #include "relay/live_messages.h"
+#include "relay/outbound_parts.h"
 #include "relay/queue_view.h"
 #include "relay/recent_attempts.h"
 #include "relay/reporter.h"
@@ -115,44 +116,14 @@ public:
     void on_closed(deliver::client& client, bool before_ready, const std::string& why) override;
 
 private:
-    static constexpr std::size_t endings_max = 64;
+    static constexpr std::size_t endings_max = 64; // At a time,
+    static constexpr std::size_t endings_waiting_max = 1000;
 
-    struct connection {
-        outbound* owner = nullptr;
-        deliver::client* client = nullptr; // Null while nothing is open yet.
-        destination* to = nullptr;
-        schedule::connection_permit permit;
-        deliver::client_settings settings;
-        site_limits::site_pointer site; // Entered.
-        delivery_source source;
-        std::vector<delivery_target> targets; // In the order to try them.
-        std::size_t next_target = 0;
-        tls_facts_pointer tls; // Of a route by MX whose level is not `off`.
-        schedule::delivery_item item;
-        queued_message* message = nullptr; // In work, kept.
-        std::unique_ptr<spool::message_reader> reader;
-        std::int64_t job_began_us = 0;
-        std::int64_t ready_ms = 0;   // Since when it works.
-        std::int64_t idle_since = 0; // Counts up, see idle_order_.
-        bool has_item = false;       // Taken, and not yet settled.
-        bool has_envelope = false;   // The reader has read it for this item.
-        bool reading = false;        // Waits for the disk.
-        bool damaged = false;        // The stored body is: the attempt's failure is for good.
-        bool block_due = false;      // The event that it waits for brings a block.
-    };
+    using connection = outbound_connection;
 
     enum class held_routes : std::uint8_t { hold, pass };
 
     struct placement; // Where the routes send recipients.
-
-    // A message that ends, or is placed again, when it has been read.
-    struct ending {
-        schedule::delivery_item item; // In hand.
-        outcome::event_type type = outcome::event_type::expiration;
-        smtp::reply reply;
-        std::string site;
-        bool is_quiet = false;
-    };
 
     struct wake_timer : task::timer {
         outbound* owner = nullptr;
@@ -181,17 +152,6 @@ private:
     [[nodiscard]] const policy::route* route_of(std::string_view address, held_routes held) const;
     [[nodiscard]] std::string key_of(const queued_message& message, std::string_view address) const;
     [[nodiscard]] std::uint32_t tenant_number(const std::string& name);
-
-    // How a recipient ends.
-    struct recipient_end {
-        std::uint32_t index = 0;
-        outcome::event_type type = outcome::event_type::bounce;
-        const smtp::reply* reply = nullptr;
-        std::string_view command;
-        std::uint32_t attempts = 0;
-        bool dsn_passed_on = false;
-        bool is_quiet = false; // Its sender is not told.
-    };
 
     // reporter_.send() follows when all of an attempt have ended.
     void

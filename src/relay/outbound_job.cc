@@ -13,6 +13,7 @@ namespace {
 
 // So many replies in a row that ask for less, without one that is taken, mean all of the lane.
 constexpr std::uint32_t deferred_in_a_row_max = 10;
+constexpr std::int64_t reports_pause_ms = 100;
 
 // How long a connection works before it makes room for others that wait for its site: long against
 // a handshake, short for who waits.
@@ -87,10 +88,11 @@ bool outbound::take_item(connection& asking) {
     const policy::shaping& limits = asking.to->limits;
     if (stopping_ || scheduler_.view(lane, clock_ms()).counters.ready == 0 ||
         keep_back(lane, *asking.to)) {
-        if (asking.permit.stage == schedule::connection_permit::stage_type::opening) {
-            (void)scheduler_.take_next(asking.permit, clock_ms()); // It has opened.
-        }
         return false;
+    }
+    if (reporter_.is_busy()) {
+        scheduler_.pause(
+            lane, clock_ms() + reports_pause_ms, clock_ms()); // Bounces must not pile up.
     }
     if (asking.site->is_over(limits.connection_limit) && asking.client->uses() > 0) {
         asking.client->shut_down(); // The site takes fewer than there are.
@@ -159,6 +161,7 @@ void outbound::let_go(connection& used) {
 bool outbound::next_job(deliver::client& client, deliver::job& next) {
     connection& asking = *static_cast<connection*>(client.context);
     if (!take_item(asking)) {
+        scheduler_.opened(asking.permit);
         scheduler_.park(asking.permit);
         note_idle(asking);
         parked_[asking.permit.lane].push_back(&asking);

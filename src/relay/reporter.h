@@ -5,7 +5,9 @@
 // Owner   Outbound of one shard.
 // Fails   A report that cannot be stored is tried again; until it is, its recipients stay in the
 //         message's state, so that after a crash they end, and are reported, once more.
-// Bounds  reports_max under way, the rest wait; what is returned is bounded by codec/dsn.
+// Bounds  reports_max under way, the rest wait and keep their messages in memory: beyond
+// waiting_max
+//         is_busy(), and the owner lets nothing end. What is returned is bounded by codec/dsn.
 // Specs   RFC 3461, RFC 3464. Reports have a null return path, and nothing reports on them.
 
 #pragma once
@@ -39,6 +41,7 @@ struct report_line {
 class reporter {
 public:
     static constexpr std::size_t reports_max = 16;
+    static constexpr std::size_t waiting_max = 1000;
     static constexpr std::uint64_t retry_ms = 10'000;
 
     reporter(relay::context& context, live_messages& messages)
@@ -58,7 +61,7 @@ public:
     void note(queued_message& message, const report_line& line);
     void send(queued_message& message);
 
-    [[nodiscard]] std::size_t waiting_count() const noexcept { return waiting_.size() + running_; }
+    [[nodiscard]] bool is_busy() const noexcept { return waiting_.size() > waiting_max; }
 
 private:
     struct job {

@@ -18,10 +18,10 @@ constexpr std::uint64_t drain_ms_max = 20'000;
 constexpr std::uint64_t cut_ms_max = 1'000;     // For what is left to be written after it.
 constexpr std::uint64_t pause_note_ms = 60'000; // So often at most: a flapping limit is one fact.
 // Descriptors that clients cannot take: a quarter, for next hops, the spool, logs, the operator.
-constexpr std::uint64_t reserve_descriptors_min = 64;
+constexpr std::uint64_t reserve_descriptors_min = 112;
 constexpr std::uint64_t reserve_descriptors_max = 16'384;
 constexpr std::uint64_t reserve_part = 4;
-constexpr std::uint64_t own_descriptors = 48; // Of these, what no next hop can take.
+constexpr std::uint64_t own_descriptors = 64; // Of these, what no next hop can take.
 
 std::int64_t monotonic_ns() {
     timespec now{};

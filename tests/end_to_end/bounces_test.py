@@ -176,6 +176,7 @@ class Bounces(Attacked):
         self.assertEqual(len(failed), 1)
         self.assertEqual({one["Action"] for one in self.fields(failed[0])[2]}, {"failed"})
         self.assertEqual({one["Status"] for one in self.fields(failed[0])[2]}, {"4.4.7"})
+        time.sleep(0.2)  # Lines wait so long at most.
         expired = [event for event in gateway.events() if event["type"] == "Expiration"]
         self.assertEqual({event["bounce_classification"] for event in expired}, {"MessageExpired"})
 

@@ -158,7 +158,7 @@ class Flush(Commands):
 class Bounce(Commands):
     def test_what_waits_ends_with_the_reason_and_what_comes_later_does_not(self):
         sink = self.sink("--rule", "rcpt:defer")
-        gateway = self.gateway([{"match": "held.test", "relay": "hold"},
+        gateway = self.gateway([{"match": "held.test", "relay": "hold"}, {"match": "acme.test", "relay": "discard"},
                                 {"match": "*", "relay": f"127.0.0.1:{sink.port}"}])
         self.send(gateway, ["x@one.test", "y@two.test", "z@held.test"], 3)
         self.send(gateway, ["x@two.test"], 2000)

@@ -28,7 +28,7 @@ class Exhausted(Attacked):
     @unittest.skipIf(SANITIZED == "undefined", "the undefined-behaviour sanitizer needs descriptors itself")
     def test_out_of_descriptors_accepting_pauses_and_comes_back(self):
         sink = self.sink()
-        gateway = self.gateway(descriptors=48, next_hop=sink.port, server={"limits": WIDE})
+        gateway = self.gateway(descriptors=72, next_hop=sink.port, server={"limits": WIDE})
         pid = gateway.process.pid
         self.submit(gateway, "b@far.test")
         gateway.process.send_signal(signal.SIGSTOP)  # More than there are descriptors come at once.

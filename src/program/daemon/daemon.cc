@@ -251,30 +251,19 @@ result<void> daemon::start() {
     case config::log_sync::fsync:
         break;
     }
-    shared_.reset(new relay::shared_parts{server_,
-                                          policy_,
-                                          keys_,
-                                          bounce_rules_,
-                                          *spool_folder_,
-                                          durable_by,
-                                          *workers_,
-                                          *file_workers_,
-                                          links_->store(),
-                                          *segment_worker_,
-                                          credentials_,
-                                          connections_,
-                                          *bans_,
-                                          *limiter_,
-                                          limit_clock_,
-                                          sites_,
-                                          *resolver_,
-                                          *suppression_,
-                                          *sts_,
-                                          *tls_sessions_,
-                                          authorities_,
-                                          *events_,
-                                          *text_,
-                                          static_cast<std::uint32_t>(recovered.size())});
+    shared_.reset(
+        new relay::shared_parts{server_,         policy_,
+                                keys_,           bounce_rules_,
+                                *spool_folder_,  durable_by,
+                                *workers_,       *file_workers_,
+                                links_->store(), *segment_worker_,
+                                credentials_,    connections_,
+                                *bans_,          *limiter_,
+                                limit_clock_,    sites_,
+                                *resolver_,      *suppression_,
+                                *sts_,           *tls_sessions_,
+                                authorities_,    *events_,
+                                *text_,          static_cast<std::uint32_t>(recovered.size())});
     auto suspended = read_suspensions();
     if (!suspended) {
         return std::unexpected(std::move(suspended.error()));

@@ -133,6 +133,16 @@ void scheduler::unblock(lane_id id) {
     review(id);
 }
 
+void scheduler::opened(connection_permit& permit) {
+    if (permit.stage == stage_type::opening) {
+        lane_record& lane = lane_of(permit.lane);
+        EBBGATE_ASSERT(lane.opening > 0);
+        --lane.opening;
+        permit.stage = stage_type::active;
+        review(permit.lane);
+    }
+}
+
 void scheduler::park(connection_permit& permit) {
     lane_record& lane = lane_of(permit.lane);
     EBBGATE_ASSERT(permit.stage == stage_type::active);

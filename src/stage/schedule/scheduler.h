@@ -131,6 +131,8 @@ public:
     void block(lane_id lane);
     void unblock(lane_id lane);
 
+    // It asks for nothing: as take_next(), which gives it nothing.
+    void opened(connection_permit& permit);
     void park(connection_permit& permit);
     void unpark(connection_permit& permit); // At once after a grant_action::wake_idle.
     void close(connection_permit& permit);

@@ -75,6 +75,18 @@ TEST_F(Schedule, ConnectionsAreGrantedUpToTheLimitAndNotMoreThanThereAreItems) {
     EXPECT_TRUE(scheduler_.next_due(start).has_value());
 }
 
+TEST_F(Schedule, AConnectionThatTakesNothingIsCountedAsOpen) {
+    scheduler_.add(item(1), "a:25", start);
+    connection_permit permit = open(start);
+    EXPECT_FALSE(scheduler_.next_due(start).has_value()) << "one is on its way";
+    scheduler_.opened(permit);
+    scheduler_.opened(permit); // Once.
+    scheduler_.park(permit);
+    const auto work = scheduler_.next_due(start);
+    ASSERT_TRUE(work.has_value());
+    EXPECT_EQ(work->action, grant_action::wake_idle);
+}
+
 TEST_F(Schedule, LanesTakeTurns) {
     for (std::uint64_t id = 0; id < 6; ++id) {
         scheduler_.add(item(id), "a:25", start);

@@ -1,0 +1,72 @@
+// What outbound keeps of a connection, and of what ends.
+//
+// Owner   Outbound of one shard.
+
+#pragma once
+
+#include "ebbgate/smtp/reply.h"
+#include "ebbgate/spool/reader.h"
+
+#include "relay/destinations.h"
+#include "relay/queued_message.h"
+#include "relay/site_limits.h"
+#include "relay/tls_policies.h"
+#include "stage/deliver/client.h"
+#include "stage/outcome/event.h"
+#include "stage/schedule/item.h"
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace ebbgate::relay {
+
+class outbound;
+
+struct outbound_connection {
+    outbound* owner = nullptr;
+    deliver::client* client = nullptr; // Null while nothing is open yet.
+    destination* to = nullptr;
+    schedule::connection_permit permit;
+    deliver::client_settings settings;
+    site_limits::site_pointer site; // Entered.
+    delivery_source source;
+    std::vector<delivery_target> targets; // In the order to try them.
+    std::size_t next_target = 0;
+    tls_facts_pointer tls; // Of a route by MX whose level is not `off`.
+    schedule::delivery_item item;
+    queued_message* message = nullptr; // In work, kept.
+    std::unique_ptr<spool::message_reader> reader;
+    std::int64_t job_began_us = 0;
+    std::int64_t ready_ms = 0;   // Since when it works.
+    std::int64_t idle_since = 0; // Counts up, see idle_order_.
+    bool has_item = false;       // Taken, and not yet settled.
+    bool has_envelope = false;   // The reader has read it for this item.
+    bool reading = false;        // Waits for the disk.
+    bool damaged = false;        // The stored body is: the attempt's failure is for good.
+    bool block_due = false;      // The event that it waits for brings a block.
+};
+
+// How a recipient ends.
+struct recipient_end {
+    std::uint32_t index = 0;
+    outcome::event_type type = outcome::event_type::bounce;
+    const smtp::reply* reply = nullptr;
+    std::string_view command;
+    std::uint32_t attempts = 0;
+    bool dsn_passed_on = false;
+    bool is_quiet = false; // Its sender is not told.
+};
+
+// A message that ends, or is placed again, when it has been read.
+struct ending {
+    schedule::delivery_item item; // In hand.
+    outcome::event_type type = outcome::event_type::expiration;
+    smtp::reply reply;
+    std::string site;
+    bool is_quiet = false;
+};
+
+} // namespace ebbgate::relay
