@@ -88,14 +88,15 @@ class Fairness(Queue):
             gateway.wait(lambda now: now["queue"]["in_flight"] == 2)
             before = self.came(box)
             self.send(gateway, ["one@d0.sink.test"], 100, client="127.0.0.2", subject="quick", domain="other.test")
-            sent = self.came(box)
-            gateway.wait(lambda now: self.came(box) > sent + 150, 60)
+            gateway.wait(lambda now: self.count(gateway, "a@other.test") == 100, 60)
+            time.sleep(0.2)
             files = sorted(pathlib.Path(box, "new").iterdir(), key=lambda path: int(path.name.split(".")[1]))
             last = max(place for place, path in enumerate(files) if b"Subject: quick" in path.read_bytes())
             count = sum(b"Subject: quick" in path.read_bytes() for path in files)
             self.assertEqual(count, 100)
-            # Eight quick ones, then one of the others, at worst.
-            self.assertLess(last - before, 160, (before, sent, last))
+            # Eight quick ones, then one of the others, at worst; and meanwhile the other shard's connection, which has
+            # no quick ones, sends as many.
+            self.assertLess(last - before, 300, (before, last))
             self.stop(sink, gateway)
 
     def stop(self, sink, gateway):
