@@ -32,7 +32,7 @@ def routes(domains, far, dead_every):
     for number in range(domains):
         address = f"127.{20 + number // 60_000}.{number // 240 % 250}.{1 + number % 240}"
         is_dead = dead_every and number % dead_every == dead_every - 1
-        made.append({"match": f"d{number}.test", "relay": f"{address}:{DEAD if is_dead else FAR if far else SINK}"})
+        made.append({"match": f"d{number}.sink.test", "relay": f"{address}:{DEAD if is_dead else FAR if far else SINK}"})
     return made
 
 
