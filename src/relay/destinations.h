@@ -36,9 +36,9 @@ struct destination {
     std::string site;                             // Without the source.
     std::vector<site_limits::site_pointer> sites; // Those that were used, so that they stay.
     policy::shaping limits;
-    const policy::snapshot* limits_of = nullptr; // Only compared.
-    std::string fault;                           // Why the latest connection never worked.
-    std::uint32_t deferred_in_a_row = 0;         // By replies that ask for less.
+    std::uint64_t limits_of = 0;         // The policy's number; 0: there are none yet.
+    std::string fault;                   // Why the latest connection never worked.
+    std::uint32_t deferred_in_a_row = 0; // By replies that ask for less.
 };
 
 // An address to connect to.

@@ -45,10 +45,6 @@ std::uint64_t random_seed() {
     return seed;
 }
 
-smtp::reply damaged_reply() {
-    return smtp::reply(554, {5, 3, 0}, "The stored message is damaged");
-}
-
 dns::mail_hosts_settings dns_settings_of(const config::server& server) {
     dns::mail_hosts_settings settings;
     settings.rules.own_names = {config::lower_ascii(server.hostname)};
@@ -90,6 +86,7 @@ std::uint64_t outbound::draw() noexcept {
 
 void outbound::policy_changed() {
     const policy::delivery_settings& delivery = context_.policy->delivery();
+    ++policy_number_;
     scheduler_.configure(settings_of(delivery));
     set_timeouts(client_settings_, delivery.timeouts);
     client_settings_.chunking = delivery.chunking;
@@ -98,6 +95,9 @@ void outbound::policy_changed() {
         1,
         std::min<std::size_t>(delivery.connections_max, context_.descriptors_max) /
             context_.shard_count);
+    while (!capped_.empty()) { // There may be room for more.
+        scheduler_.unblock(capped_.take());
+    }
     for (const auto& [key, one] : connections_) {
         if (one->client != nullptr && one->source.address) {
             const auto sources = sources_in_order(*context_.policy, *one->to, "", 0);
@@ -264,6 +264,9 @@ void outbound::note_late(const schedule::delivery_item& item) {
 }
 
 void outbound::settle(queued_message& message) {
+    if (message.outstanding.empty() && message.reporting.empty()) {
+        return; // It ends: nothing is to be remembered.
+    }
     // Also without an attempt, when some recipients have ended: they must not end twice.
     if (const std::string state = state_of(message.envelope.id); !state.empty()) {
         context_.writer.note_state(message.envelope.id, state);
@@ -320,12 +323,6 @@ void outbound::item_done(queued_message& message, const schedule::delivery_item&
     messages_.item_left(message.envelope.id, item.slot, scheduler_.done(item));
 }
 
-void outbound::expire(const schedule::delivery_item& item) {
-    end(item,
-        outcome::event_type::expiration,
-        smtp::reply(550, {4, 4, 7}, "Delivery time expired"));
-}
-
 void outbound::end(const schedule::delivery_item& item,
                    outcome::event_type type,
                    const smtp::reply& reply,
@@ -374,13 +371,14 @@ void outbound::end_next() {
 
 bool outbound::on_turn() noexcept {
     const std::int64_t now_ms = clock_ms();
+    bool is_more = false;
     // What ends is told to its sender: no faster than that can be written.
     while (endings_.size() < endings_waiting_max) {
         const auto item = scheduler_.next_expired(now_ms);
         if (!item) {
             break;
         }
-        expire(*item);
+        end(*item, outcome::event_type::expiration, expired_reply());
     }
     while (!reporter_.is_busy() && messages_.reading_count() < live_messages::readings_max) {
         const auto item = scheduler_.next_late(now_ms);
@@ -392,23 +390,33 @@ bool outbound::on_turn() noexcept {
     end_next();
     if (!stopping_) {
         unblock_due(now_ms);
-        while (auto work = scheduler_.next_due(now_ms)) {
-            if (work->action == schedule::grant_action::open) {
-                open(work->lane);
-            } else {
-                wake(work->lane);
-            }
-        }
+        is_more = !grant_some(now_ms);
         forget_destinations();
         set_wake_timer();
+    }
+    return is_more;
+}
+
+// False: there is more to grant. Sessions and commits have their turn in between.
+bool outbound::grant_some(std::int64_t now_ms) {
+    for (std::size_t granted = 0; granted < grants_max; ++granted) {
+        const auto work = scheduler_.next_due(now_ms);
+        if (!work) {
+            return true;
+        }
+        if (work->action == schedule::grant_action::open) {
+            open(work->lane);
+        } else {
+            wake(work->lane);
+        }
     }
     return false;
 }
 
 void outbound::set_wake_timer() {
     auto next_ms = scheduler_.next_wakeup_ms(clock_ms());
-    for (const timed_lane& one : blocked_until_) {
-        next_ms = next_ms ? std::min(*next_ms, one.until_ms) : one.until_ms;
+    if (const auto lane_ms = blocked_until_.next_ms()) {
+        next_ms = next_ms ? std::min(*next_ms, *lane_ms) : *lane_ms;
     }
     const std::int64_t at_ms = next_ms ? std::max(*next_ms, clock_ms() + 1) : -1;
     if (at_ms == wake_at_ms_) {

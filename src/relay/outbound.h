@@ -20,6 +20,7 @@
 #include "relay/recent_attempts.h"
 #include "relay/reporter.h"
 #include "relay/tls_policies.h"
+#include "relay/waiting_lanes.h"
 #include "runtime/resolve/mail_hosts.h"
 #include "stage/deliver/client.h"
 #include "stage/schedule/scheduler.h"
@@ -95,8 +96,6 @@ public:
 
     [[nodiscard]] std::size_t connection_count() const noexcept { return connections_.size(); }
 
-    [[nodiscard]] std::size_t message_count() const noexcept { return messages_.size(); }
-
     [[nodiscard]] const schedule::scheduler& queue() const noexcept { return scheduler_; }
 
     [[nodiscard]] std::int64_t clock_ms() const noexcept;
@@ -118,6 +117,7 @@ public:
 private:
     static constexpr std::size_t endings_max = 64; // At a time,
     static constexpr std::size_t endings_waiting_max = 1000;
+    static constexpr std::size_t grants_max = 128; // A turn.
 
     using connection = outbound_connection;
 
@@ -129,10 +129,7 @@ private:
         outbound* owner = nullptr;
     };
 
-    struct timed_lane {
-        schedule::lane_id lane = schedule::no_lane;
-        std::int64_t until_ms = 0;
-    };
+    enum class entry : std::uint8_t { granted, full, no_source };
 
     // In memory, with the state it had; null: its envelope cannot be read.
     queued_message* restore(const spool::recovered_message& recovered, delivery_state& state);
@@ -172,7 +169,6 @@ private:
              const smtp::reply& reply,
              bool is_quiet = false);
     void end_next();
-    void expire(const schedule::delivery_item& item);
 
     // outbound_standing.cc
     void add_destination(const queued_message& message,
@@ -214,6 +210,7 @@ private:
                                                std::uint64_t connection_limit) const;
     [[nodiscard]] bool owes_its_place(const connection& used) const;
     void leave_site(connection& used);
+    [[nodiscard]] bool must_wait_for_reports() const;
     bool take_item(connection& asking);
     void load_item(connection& asking);
     void let_go(connection& used);
@@ -224,15 +221,17 @@ private:
     void ask_dns(connection& opened);
     void resolved(connection& opened);
     void answer_all(connection& opened, const smtp::reply& reply);
+    // Again when the policy or the hosts have changed.
     void set_limits(destination& to, schedule::lane_id lane);
     [[nodiscard]] std::vector<delivery_target> targets_of(const connection& opened);
     void set_out(connection& opened);
-    [[nodiscard]] bool enter_site(connection& opened,
-                                  const std::vector<delivery_source>& sources,
-                                  const std::vector<delivery_target>& targets);
+    [[nodiscard]] entry enter_site(connection& opened,
+                                   const std::vector<delivery_source>& sources,
+                                   const std::vector<delivery_target>& targets);
     void connect(connection& opened);
     void fail_to_open(connection& opened, const std::string& why);
     void give_back(connection& opened); // Its permit, before anything was open.
+    void forget(connection& gone);      // There is room for another.
     void block_until(schedule::lane_id lane, std::int64_t until_ms);
     void unblock_due(std::int64_t now_ms);
     bool close_one_idle();
@@ -252,6 +251,7 @@ private:
                    const deliver::tls_decision& decision,
                    tls_report::result_type result);
 
+    [[nodiscard]] bool grant_some(std::int64_t now_ms);
     void wake(schedule::lane_id lane);
     void drop(connection& connection);
     void pump_body(connection& connection);
@@ -280,9 +280,9 @@ private:
     std::int64_t idle_count_ = 0;
     std::unordered_map<const site_limit*, std::vector<connection*>> idle_at_; // Longest first.
     std::unordered_map<const site_limit*, std::uint32_t> entered_; // Connections of this shard.
-    std::unordered_map<std::string, std::deque<schedule::lane_id>> blocked_; // By site.
-    std::vector<timed_lane> blocked_until_;
-    std::deque<schedule::lane_id> capped_; // Blocked, for there are connections_max_.
+    std::unordered_map<std::string, lane_line> blocked_;           // By site.
+    timed_lanes blocked_until_;
+    lane_line capped_; // Blocked, for there are connections_max_.
     std::unordered_map<std::string, std::uint32_t> tenants_;
     std::vector<const std::string*> tenant_names_; // By number.
     std::unordered_set<std::uint64_t> unrouted_;   // Held because no route matched.
@@ -290,6 +290,7 @@ private:
     std::size_t ending_count_ = 0; // Under way.
     wake_timer wake_timer_;
     std::size_t connections_max_ = 1000;
+    std::uint64_t policy_number_ = 0; // Counts those that were in force.
     std::size_t destinations_sweep_ = 2048;
     std::uint64_t drawn_ = 0;
     std::int64_t wake_at_ms_ = -1;

@@ -33,7 +33,7 @@ void outbound::open(schedule::lane_id lane) {
         schedule::connection_permit permit{lane};
         scheduler_.close(permit);
         scheduler_.block(lane);
-        capped_.push_back(lane); // Until a connection ends.
+        capped_.add(lane); // Until a connection ends.
         return;
     }
     auto made = std::make_unique<connection>();
@@ -62,7 +62,7 @@ void outbound::ask_dns(connection& opened) {
         dns_.find(to->domain, [this, to, waiting, is_here](const dns::route_pointer& found) {
             if (is_here() && !stopping_) {
                 to->hosts = found;
-                to->limits_of = nullptr;
+                to->limits_of = 0;
                 resolved(*waiting);
             }
         });
@@ -103,7 +103,7 @@ void outbound::resolved(connection& opened) {
 }
 
 void outbound::set_limits(destination& to, schedule::lane_id lane) {
-    if (to.limits_of == context_.policy.get() && !to.site.empty()) {
+    if (to.limits_of == policy_number_) {
         return;
     }
     std::vector<std::string> hosts;
@@ -116,7 +116,7 @@ void outbound::set_limits(destination& to, schedule::lane_id lane) {
     }
     to.site = site_of(to);
     to.limits = context_.policy->delivery().shaping_for(to.domain, hosts);
-    to.limits_of = context_.policy.get();
+    to.limits_of = policy_number_;
     scheduler_.set_connections_max(lane, to.limits.connection_limit);
 }
 
@@ -140,10 +140,11 @@ std::vector<delivery_target> outbound::targets_of(const connection& opened) {
     return targets;
 }
 
-bool outbound::enter_site(connection& opened,
-                          const std::vector<delivery_source>& sources,
-                          const std::vector<delivery_target>& targets) {
+outbound::entry outbound::enter_site(connection& opened,
+                                     const std::vector<delivery_source>& sources,
+                                     const std::vector<delivery_target>& targets) {
     const destination& to = *opened.to;
+    entry answer = entry::no_source;
     for (const delivery_source& source : sources) {
         const auto fits = [&source](const delivery_target& target) {
             return !source.address || source.address->is_v4() == target.address.is_v4();
@@ -164,17 +165,22 @@ bool outbound::enter_site(connection& opened,
             ++entered_[opened.site.get()];
             opened.source = source;
             std::copy_if(targets.begin(), targets.end(), std::back_inserter(opened.targets), fits);
-            return true;
+            return entry::granted;
         }
         (void)close_one_idle_at(*site);
-        blocked_[name].push_back(opened.permit.lane);
+        blocked_[name].add(opened.permit.lane);
+        answer = entry::full;
     }
-    return false;
+    return answer;
 }
 
 void outbound::set_out(connection& opened) {
     destination& to = *opened.to;
     const schedule::lane_id lane = opened.permit.lane;
+    if (to.hosts != nullptr && to.hosts->verdict != dns::route_verdict::hosts) {
+        resolved(opened); // DNS says something else since.
+        return;
+    }
     set_limits(to, lane);
     const auto sources = sources_in_order(*context_.policy, to, context_.server.hostname, draw());
     std::string why_not;
@@ -183,15 +189,15 @@ void outbound::set_out(connection& opened) {
         fail_to_open(opened, why_not);
         return;
     }
-    if (!enter_site(opened, sources, targets)) {
-        if (std::any_of(blocked_.begin(), blocked_.end(), [&](const auto& one) {
-                return !one.second.empty() && one.second.back() == lane;
-            })) {
-            give_back(opened);
-            scheduler_.block(lane);
-        } else {
-            fail_to_open(opened, "no source address to reach it from");
-        }
+    switch (enter_site(opened, sources, targets)) {
+    case entry::granted:
+        break;
+    case entry::full:
+        give_back(opened);
+        scheduler_.block(lane);
+        return;
+    case entry::no_source:
+        fail_to_open(opened, "no source address to reach it from");
         return;
     }
     const std::int64_t now_us = context_.reactor.unix_us();
@@ -242,7 +248,14 @@ void outbound::fail_to_open(connection& opened, const std::string& why) {
 
 void outbound::give_back(connection& opened) {
     scheduler_.close(opened.permit);
-    connections_.erase(&opened);
+    forget(opened);
+}
+
+void outbound::forget(connection& gone) {
+    connections_.erase(&gone);
+    if (!capped_.empty()) {
+        scheduler_.unblock(capped_.take());
+    }
 }
 
 // The domain takes no mail, for good: that is the answer to each message that waits for it.
@@ -262,17 +275,13 @@ void outbound::answer_all(connection& opened, const smtp::reply& reply) {
 
 void outbound::block_until(schedule::lane_id lane, std::int64_t until_ms) {
     scheduler_.block(lane);
-    blocked_until_.push_back({lane, until_ms});
+    blocked_until_.add(lane, until_ms);
 }
 
 void outbound::unblock_due(std::int64_t now_ms) {
-    std::erase_if(blocked_until_, [&](const timed_lane& one) {
-        if (one.until_ms > now_ms) {
-            return false;
-        }
-        scheduler_.unblock(one.lane);
-        return true;
-    });
+    while (const auto lane = blocked_until_.take(now_ms)) {
+        scheduler_.unblock(*lane);
+    }
 }
 
 void outbound::room_at(const std::string& site) {
@@ -286,10 +295,9 @@ void outbound::room_at(const std::string& site) {
         }
         return;
     }
-    std::deque<schedule::lane_id>& lanes = found->second;
+    lane_line& lanes = found->second;
     for (std::size_t told = 0; told < lanes_told_max && !lanes.empty(); ++told) {
-        scheduler_.unblock(lanes.front());
-        lanes.pop_front();
+        scheduler_.unblock(lanes.take());
     }
     if (lanes.empty()) {
         blocked_.erase(found);
@@ -297,9 +305,7 @@ void outbound::room_at(const std::string& site) {
     }
     // Those that were told may need nothing any more: the others must not wait for them.
     at->wait(context_.shard);
-    const schedule::lane_id next = lanes.front();
-    lanes.pop_front();
-    block_until(next, clock_ms() + look_again_ms);
+    block_until(lanes.take(), clock_ms() + look_again_ms);
 }
 
 // The one that has been idle longest makes room.

@@ -20,10 +20,6 @@ constexpr std::int64_t reports_pause_ms = 100;
 constexpr std::int64_t turn_ms = 1'000;
 constexpr std::int64_t stand_back_ms = 20;
 
-smtp::reply damaged_reply() {
-    return smtp::reply(554, {5, 3, 0}, "The stored message is damaged");
-}
-
 } // namespace
 
 void outbound::wake(schedule::lane_id lane) {
@@ -58,12 +54,14 @@ bool outbound::has_more_than_its_share(const site_limit& site,
 }
 
 bool outbound::owes_its_place(const connection& used) const {
+    if (!used.site->is_wanted()) {
+        return false;
+    }
     if (has_more_than_its_share(*used.site, used.to->limits.connection_limit)) {
         return true;
     }
     const auto found = blocked_.find(used.site->name());
-    return found != blocked_.end() && !found->second.empty() &&
-           (found->second.front() != used.permit.lane || found->second.back() != used.permit.lane);
+    return found != blocked_.end() && found->second.has_others(used.permit.lane);
 }
 
 // Whoever waits is told and gets there first: this lane stands back for a moment.
@@ -73,11 +71,21 @@ void outbound::leave_site(connection& used) {
     if (--entered->second == 0) {
         entered_.erase(entered);
     }
-    used.site->leave();
-    used.site = nullptr;
     if (stands_back) {
+        // Out of its own line too, or the room that it makes would be offered to it first.
+        if (const auto line = blocked_.find(used.site->name()); line != blocked_.end()) {
+            line->second.remove(used.permit.lane);
+        }
         block_until(used.permit.lane, clock_ms() + stand_back_ms);
     }
+    used.site->leave();
+    used.site = nullptr;
+}
+
+// Bounces must not pile up. Where they cannot be stored at all, the disk is full, and deliveries
+// are what frees it: they go on.
+bool outbound::must_wait_for_reports() const {
+    return reporter_.is_busy() && context_.writer.intake_open();
 }
 
 bool outbound::take_item(connection& asking) {
@@ -85,14 +93,16 @@ bool outbound::take_item(connection& asking) {
         return true; // It has been read meanwhile.
     }
     const schedule::lane_id lane = asking.permit.lane;
-    const policy::shaping& limits = asking.to->limits;
-    if (stopping_ || scheduler_.view(lane, clock_ms()).counters.ready == 0 ||
-        keep_back(lane, *asking.to)) {
+    destination& to = *asking.to;
+    const policy::shaping& limits = to.limits;
+    if (stopping_ || scheduler_.view(lane, clock_ms()).counters.ready == 0 || keep_back(lane, to)) {
         return false;
     }
-    if (reporter_.is_busy()) {
-        scheduler_.pause(
-            lane, clock_ms() + reports_pause_ms, clock_ms()); // Bounces must not pile up.
+    if (to.limits_of != policy_number_) {
+        set_limits(to, lane); // A policy holds for the connections that there are, too.
+    }
+    if (must_wait_for_reports()) {
+        scheduler_.pause(lane, clock_ms() + reports_pause_ms, clock_ms());
     }
     if (asking.site->is_over(limits.connection_limit) && asking.client->uses() > 0) {
         asking.client->shut_down(); // The site takes fewer than there are.
@@ -165,7 +175,7 @@ bool outbound::next_job(deliver::client& client, deliver::job& next) {
         scheduler_.park(asking.permit);
         note_idle(asking);
         parked_[asking.permit.lane].push_back(&asking);
-        if (asking.site->is_wanted() && owes_its_place(asking)) {
+        if (owes_its_place(asking)) {
             (void)close_one_idle_at(*asking.site); // Another lane waits for its place.
         }
         return false;
@@ -408,7 +418,7 @@ void outbound::on_outcome(deliver::client& client,
     const schedule::defer_result again = scheduler_.defer(used.item, clock_ms());
     if (again.expired) {
         messages_.let_go(message);
-        expire(used.item);
+        end(used.item, outcome::event_type::expiration, expired_reply());
         return;
     }
     for (const deliver::recipient_outcome& outcome : outcomes) {
@@ -481,12 +491,7 @@ void outbound::drop(connection& ended) {
         return; // The reader's last event comes back here.
     }
     // Not under the feet of the reader whose event this may be.
-    context_.reactor.post([this, gone = &ended] { connections_.erase(gone); });
-    if (!capped_.empty()) {
-        const schedule::lane_id lane = capped_.front();
-        capped_.pop_front();
-        block_until(lane, clock_ms());
-    }
+    context_.reactor.post([this, gone = &ended] { forget(*gone); });
 }
 
 } // namespace ebbgate::relay

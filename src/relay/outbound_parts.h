@@ -49,6 +49,14 @@ struct outbound_connection {
     bool block_due = false;      // The event that it waits for brings a block.
 };
 
+[[nodiscard]] inline smtp::reply damaged_reply() {
+    return {554, {5, 3, 0}, "The stored message is damaged"};
+}
+
+[[nodiscard]] inline smtp::reply expired_reply() {
+    return {550, {4, 4, 7}, "Delivery time expired"};
+}
+
 // How a recipient ends.
 struct recipient_end {
     std::uint32_t index = 0;

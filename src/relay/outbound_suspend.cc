@@ -53,7 +53,7 @@ bool outbound::keep_back(schedule::lane_id lane, const destination& to) {
         const bool is_expired = scheduler_.is_expired(slot, now_ms);
         const auto item = scheduler_.withdraw(slot);
         if (is_expired) {
-            expire(*item);
+            end(*item, outcome::event_type::expiration, expired_reply());
         } else {
             scheduler_.put_off(*item, clock_at(one->until_unix_s), now_ms);
         }

@@ -330,7 +330,7 @@ void shard::note_accept_pause() {
 }
 
 bool shard::on_turn() noexcept {
-    (void)outbound_->on_turn();
+    const bool is_more = outbound_->on_turn();
     if (!waiting_drafts_.empty()) {
         std::vector<draft*> waiting;
         waiting.swap(waiting_drafts_);
@@ -346,7 +346,7 @@ bool shard::on_turn() noexcept {
     if (draining_) {
         go_on_draining();
     }
-    return false;
+    return is_more;
 }
 
 void shard::go_on_draining() {

@@ -87,7 +87,14 @@ void site_limit::succeeded(std::uint32_t connections_max) noexcept {
     if (seen / window_unit >= connections_max) {
         return;
     }
-    const std::uint32_t more = std::max(1U, window_unit * window_unit / std::max(seen, 1U));
+    const std::uint32_t ceiling = ceiling_.load(std::memory_order_relaxed);
+    const std::uint32_t now = seen / window_unit;
+    if (ceiling != 0 && now >= ceiling) {
+        ceiling_.store(0, std::memory_order_relaxed); // It takes more than it did.
+    }
+    const bool is_near = ceiling != 0 && now < ceiling && now + 1 >= ceiling;
+    const std::uint32_t more =
+        std::max(1U, window_unit * window_unit / std::max(seen, 1U) / (is_near ? slow_part : 1));
     window_.compare_exchange_weak(seen, seen + more, std::memory_order_relaxed);
     if ((seen + more) / window_unit != seen / window_unit) {
         if (const std::uint64_t shards = waiting_.exchange(0); shards != 0) {
@@ -98,9 +105,11 @@ void site_limit::succeeded(std::uint32_t connections_max) noexcept {
 
 void site_limit::pushed_back() noexcept {
     std::uint32_t seen = window_.load();
+    const std::uint32_t used = std::max(connections(), 1U);
+    ceiling_.store(std::min(used, std::max(seen / window_unit, 1U)));
     // Of what it has, when the window was never full.
-    const std::uint32_t used = std::max(connections() * window_unit, window_unit);
-    (void)window_.compare_exchange_strong(seen, std::max(window_unit, std::min(seen, used) / 2));
+    (void)window_.compare_exchange_strong(
+        seen, std::max(window_unit, std::min(seen, used * window_unit) / 2));
 }
 
 site_limits::site_pointer site_limits::find(const std::string& name) {

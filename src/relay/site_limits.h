@@ -9,7 +9,9 @@
 //         else is atomic.
 //
 // The window is Postfix's idea (SCHEDULER_README): it begins small, grows by one for each round of
-// successes, and halves when the site pushes back.
+// successes, and halves when the site pushes back. How many connections there were then is
+// remembered: up to one less it grows again as before, from there on slowly, until it has gone
+// past.
 
 #pragma once
 
@@ -90,6 +92,7 @@ private:
     }
 
     static constexpr std::uint32_t window_unit = 256;
+    static constexpr std::uint32_t slow_part = 32; // Of the growth at the ceiling.
     static constexpr std::uint32_t window_all = 0xffff'ff00;
 
     [[nodiscard]] static std::int64_t
@@ -99,7 +102,8 @@ private:
     site_limits& owner_;
     std::string name_;
     std::atomic<std::uint32_t> connections_{0};
-    std::atomic<std::uint32_t> window_{0}; // In window_unit; 0: not begun.
+    std::atomic<std::uint32_t> window_{0};  // In window_unit; 0: not begun.
+    std::atomic<std::uint32_t> ceiling_{0}; // Connections when it pushed back; 0: it has not.
     std::atomic<std::int64_t> message_due_us_{0};
     std::atomic<std::int64_t> connection_due_us_{0};
     std::atomic<std::uint64_t> waiting_{0}; // Shards, one bit each.

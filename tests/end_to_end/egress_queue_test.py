@@ -73,7 +73,7 @@ class Fairness(Queue):
         self.overtakes(4, 40)
 
     def test_one_message_does_not_wait_for_a_connection_that_another_shard_has(self):
-        self.overtakes(1, 400)  # A turn is a second, 20 messages; up to nine turns were seen, and it is not known why.
+        self.overtakes(1, 60)  # A turn is a second, 20 messages; each shard has one at most before.
 
     def test_transactional_mail_overtakes_of_its_own_tenant(self):
         """Through another account of the same tenant."""
@@ -120,8 +120,8 @@ class Fairness(Queue):
 
     def test_dead_destinations_slow_nobody(self):
         none, one, many = (min(self.speed(dead) for _ in range(2)) for dead in (0, 1, 200))
-        self.assertLess(one, 2 * none + 0.5, (none, one, many))
-        self.assertLess(many, 2 * none + 0.5, (none, one, many))
+        self.assertLess(one, none * 1.3 + 0.3, (none, one, many))
+        self.assertLess(many, none * 1.3 + 0.5, (none, one, many))
 
 
 class Retries(Queue):

@@ -303,7 +303,7 @@ void ring::cancel(const operation& operation) {
     io_uring_sqe_set_data64(entry, 0); // Generation 0 belongs to nobody: its failure is ignored.
 }
 
-void ring::turn(std::chrono::nanoseconds timeout) {
+void ring::wait(std::chrono::nanoseconds timeout) {
     __kernel_timespec limit{};
     if (!aside_.empty()) {
         timeout = {};
@@ -319,6 +319,9 @@ void ring::turn(std::chrono::nanoseconds timeout) {
         (void)io_uring_get_events(&kernel_->uring);
     }
     set_aside();
+}
+
+void ring::complete() {
     // A handler that queues may set more aside: these are behind, and have their turn too.
     for (std::size_t index = 0; index < aside_.size(); ++index) {
         const completion next = aside_[index];

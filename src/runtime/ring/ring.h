@@ -93,9 +93,16 @@ public:
     // Asks the kernel to give the operation up; its own completion still arrives.
     void cancel(const operation& operation);
 
-    // Submits all that is queued, waits until something completes or `timeout` is over, and runs
-    // the handlers of everything that has completed.
-    void turn(std::chrono::nanoseconds timeout);
+    // Submits all that is queued, and waits until something completes or `timeout` is over.
+    void wait(std::chrono::nanoseconds timeout);
+    // Then: runs the handlers of everything that has completed.
+    void complete();
+
+    // Both.
+    void turn(std::chrono::nanoseconds timeout) {
+        wait(timeout);
+        complete();
+    }
 
     // The bytes of a receive completion; valid until the handler returns.
     [[nodiscard]] byte_view received(std::int32_t result, std::uint32_t flags) const noexcept;

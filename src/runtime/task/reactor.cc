@@ -99,9 +99,11 @@ void reactor::run_once(std::uint64_t wait_ms_max) {
             wait_ms = 0;
         }
     }
-    ring_->turn(std::chrono::milliseconds(wait_ms));
+    ring_->wait(std::chrono::milliseconds(wait_ms));
     sleeping_.store(false);
-    read_clocks();
+    read_clocks(); // First: who is told of what came must not reckon with the time before the
+                   // sleep.
+    ring_->complete();
     timers_->advance(now_ms_);
 }
 

@@ -40,6 +40,30 @@ TEST(SiteLimits, AWindowGrowsWithSuccessAndHalvesWhenItIsPushedBack) {
     EXPECT_EQ(site->window(), 1U);
 }
 
+TEST(SiteLimits, WhereItWasPushedBackTheWindowGrowsSlowlyAndInTheEndPast) {
+    site_limits limits;
+    const auto site = limits.find("mx");
+    site->begin(false);
+    const auto successes_until = [&](std::uint32_t window) {
+        int count = 0;
+        while (site->window() < window && count < 100'000) {
+            site->succeeded(many);
+            ++count;
+        }
+        return count;
+    };
+    for (int entered = 0; entered < 4; ++entered) {
+        EXPECT_TRUE(site->enter(0, many));
+    }
+    site->pushed_back(); // By the fourth.
+    EXPECT_EQ(site->window(), 2U);
+    EXPECT_LT(successes_until(3), 5);
+    const int slow = successes_until(4);
+    EXPECT_GT(slow, 60) << "it was told that four are too many";
+    EXPECT_LT(slow, 200);
+    EXPECT_LT(successes_until(5), 10) << "four are not too many any more";
+}
+
 TEST(SiteLimits, AHostOfOurOwnHasAllItMayAtOnce) {
     site_limits limits;
     const auto site = limits.find("relay:25");
