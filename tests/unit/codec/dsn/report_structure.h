@@ -24,8 +24,9 @@ inline std::vector<std::string> checked_parts(const written_report& written) {
         lines.push_back(line);
         at = end + 2;
     }
+    // Of that field: an address may have such a text in it.
     constexpr byte_view mark = "boundary=\"";
-    const std::size_t start = text.find(mark) + mark.size();
+    const std::size_t start = text.find(mark, text.find("\r\nContent-Type: ")) + mark.size();
     const std::string boundary(text.substr(start, text.find('"', start) - start));
     std::vector<std::string> parts;
     std::size_t closed = 0;
