@@ -103,7 +103,7 @@ class Bounces(Attacked):
         report_id = lines.split("non-delivery notification: ")[1].split()[0]
         self.assertIn(f"{report_id}: from=<>, ", lines)
         self.assertIn("status=sent", [line for line in lines.splitlines() if f"{report_id}: to=" in line][0])
-        bounced = [event for event in gateway.events() if event["type"] == "Bounce"]
+        bounced = gateway.events("Bounce")
         self.assertEqual([event["bounce_classification"] for event in bounced], ["InvalidRecipient"])
 
     def test_what_is_returned_is_what_ret_asks_for(self):
@@ -176,8 +176,7 @@ class Bounces(Attacked):
         self.assertEqual(len(failed), 1)
         self.assertEqual({one["Action"] for one in self.fields(failed[0])[2]}, {"failed"})
         self.assertEqual({one["Status"] for one in self.fields(failed[0])[2]}, {"4.4.7"})
-        time.sleep(0.2)  # Lines wait so long at most.
-        expired = [event for event in gateway.events() if event["type"] == "Expiration"]
+        expired = gateway.events("Expiration")
         self.assertEqual({event["bounce_classification"] for event in expired}, {"MessageExpired"})
 
     def test_a_dead_destination_delays_too(self):
@@ -249,7 +248,7 @@ class Bounces(Attacked):
         code, out, err = gateway.ctl("suppression", "remove", "b@c0.test", "--tenant", "acme")
         self.assertEqual(code, 0, err)
         self.send(gateway, ["b@c0.test"])
-        refused = [event for event in gateway.events() if event["type"] == "Rejection"]
+        refused = gateway.events("Rejection")
         self.assertEqual([event["meta"]["rule"] for event in refused], ["suppression"])
 
     def test_rules_of_ones_own_name_the_class(self):
@@ -258,7 +257,7 @@ class Bounces(Attacked):
         gateway = self.start(self.refusing(), delivery={"bounce_rules": str(rules)})
         self.send(gateway, ["b@c0.test"])
         self.reports(1)
-        self.assertEqual([event["bounce_classification"] for event in gateway.events() if event["type"] == "Bounce"],
+        self.assertEqual([event["bounce_classification"] for event in gateway.events("Bounce")],
                          ["Moonphase"])
         rules.write_text("{")
         code, _, err = gateway.ctl("reload")

@@ -78,7 +78,7 @@ class Chunking(Attacked):
                          .encode().join((b".", b".\r\n")))
         self.assertEqual([[verb for verb in self.verbs(hop) if verb in ("BDAT", "DATA")] for hop in hops],
                          [["BDAT", "DATA"], ["DATA"], ["DATA"]])
-        commands = {event["response"]["command"] for event in gateway.events() if event["type"] == "Delivery"}
+        commands = {event["response"]["command"] for event in gateway.events("Delivery")}
         self.assertEqual(commands, {"BDAT", "."})
 
     def test_policy_can_turn_it_off(self):
@@ -150,7 +150,7 @@ class Chunking(Attacked):
             self.submit(gateway, f"b@c{number}.test", body=HEAD + "x" * 5000 + "\r\n")
         status = self.done(gateway, len(hops))
         self.assertEqual(status["mail"]["bounced"], 0)
-        doubts = {event["recipient"] for event in gateway.events() if event["type"] == "Ambiguous"}
+        doubts = {event["recipient"] for event in gateway.events("Ambiguous")}
         self.assertEqual(doubts, {f"b@c{number}.test" for number in doubtful})
         self.assertEqual([len(hop.accepted) for hop in hops], [1] * len(hops))
 
@@ -165,8 +165,8 @@ class Chunking(Attacked):
         time.sleep(3)
         status = gateway.status()
         self.assertEqual(status["mail"]["bounced"], 5)
-        self.assertEqual([event for event in gateway.events() if event["type"] == "Delivery"], [])
-        bounced = {event["recipient"] for event in gateway.events() if event["type"] == "Bounce"}
+        self.assertEqual(gateway.events("Delivery"), [])
+        bounced = {event["recipient"] for event in gateway.events("Bounce")}
         self.assertEqual(bounced, {"nobody@c0.test"})
         self.assertIn("CHUNKING is offered and refused", gateway.text_log())
 

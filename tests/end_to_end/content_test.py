@@ -230,7 +230,7 @@ class Attachments(Content):
         end = time.monotonic() + 10
         while time.monotonic() < end and "/tenants/0/attachments" not in str(self.gate.events()):
             time.sleep(0.05)
-        self.assertIn("/tenants/0/attachments", str([one for one in self.gate.events() if one["type"] == "Rejection"]))
+        self.assertIn("/tenants/0/attachments", str(self.gate.events("Rejection")))
 
     def test_evasions_are_refused_and_what_is_allowed_arrives(self):
         self.start(**self.ALLOW)

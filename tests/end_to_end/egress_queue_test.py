@@ -33,10 +33,6 @@ class Queue(Attacked):
     def done(self, gateway, count, seconds=30):
         return gateway.wait(lambda now: now["mail"]["done"] >= count, seconds)
 
-    def of_type(self, gateway, *kinds):
-        time.sleep(0.3)
-        return [one for one in gateway.events() if one["type"] in kinds]
-
 
 class Fairness(Queue):
     def place_of(self, box, subject):
@@ -67,7 +63,7 @@ class Fairness(Queue):
             self.assertLess(max(waited), most, waited)
 
     def count(self, gateway, sender):
-        return sum(one["sender"] == sender for one in gateway.events() if one["type"] == "Delivery")
+        return sum(one["sender"] == sender for one in gateway.events("Delivery"))
 
     def test_one_message_of_another_tenant_does_not_wait(self):
         self.overtakes(4, 40)
@@ -133,9 +129,9 @@ class Retries(Queue):
         sink, gateway = self.deferring({"first": "1s", "factor": 2, "max": "4s", "max_age": "1d"})
         self.send(gateway, ["x@d.test"])
         gateway.wait(lambda now: now["mail"]["deferrals"] >= 5, 30)
-        times = [one["timestamp"] for one in self.of_type(gateway, "TransientFailure")]
-        attempts = [one["num_attempts"] for one in self.of_type(gateway, "TransientFailure")]
-        events = self.of_type(gateway, "TransientFailure")
+        times = [one["timestamp"] for one in gateway.events("TransientFailure")]
+        attempts = [one["num_attempts"] for one in gateway.events("TransientFailure")]
+        events = gateway.events("TransientFailure")
         exact = [self.seconds(one["event_time"]) for one in events]
         waits = [later - sooner for sooner, later in zip(exact, exact[1:])]
         self.assertEqual(attempts[:5], [1, 2, 3, 4, 5], times)
@@ -149,7 +145,7 @@ class Retries(Queue):
 
     def ends_in_time(self, gateway, count, age, late):
         gateway.wait(lambda now: now["mail"]["done"] >= count, age + late + 10)
-        ends = self.of_type(gateway, "Expiration", "Bounce")
+        ends = gateway.events("Expiration") + gateway.events("Bounce")
         self.assertEqual(len(ends), count)
         for one in ends:
             spent = self.seconds(one["event_time"]) - self.seconds(one["created_time"])
@@ -187,7 +183,7 @@ class Retries(Queue):
         gateway.kill()
         gateway.start()
         gateway.wait(lambda now: now["mail"]["deferrals"] == 1, 10)
-        events = self.of_type(gateway, "TransientFailure")
+        events = gateway.events("TransientFailure")
         self.assertEqual([one["num_attempts"] for one in events], [1, 2])
         wait = self.seconds(events[1]["event_time"]) - self.seconds(events[0]["event_time"])
         self.assertTrue(3.5 <= wait <= 6.5, wait)
@@ -222,7 +218,7 @@ class Retries(Queue):
             self.send(gateway, ["x@d.test"])
             status = self.done(gateway, 1)
             self.assertEqual((status["mail"]["ambiguous"], status["mail"]["bounced"], len(hop.seen)), (1, 0, 2))
-            self.assertEqual([one["recipient"] for one in self.of_type(gateway, "Ambiguous")], ["x@d.test"])
+            self.assertEqual([one["recipient"] for one in gateway.events("Ambiguous")], ["x@d.test"])
 
 
 if __name__ == "__main__":

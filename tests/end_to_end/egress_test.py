@@ -104,10 +104,6 @@ class Egress(Attacked):
     def done(self, gateway, count, seconds=30):
         return gateway.wait(lambda now: now["mail"]["done"] >= count, seconds)
 
-    def of_type(self, gateway, kind):
-        time.sleep(0.3)
-        return [one for one in gateway.events() if one["type"] == kind]
-
 
 class Routes(Egress):
     def test_the_best_host_takes_all(self):
@@ -128,7 +124,7 @@ class Routes(Egress):
         self.send(gateway, ["x@d.test"], 10)
         status = self.done(gateway, 10, 15)  # Before any retry: it went to the next host at once.
         self.assertEqual((status["mail"]["bounced"], host.stop()["messages"]), (0, 10))
-        self.assertEqual(len(self.of_type(gateway, "Bounce")), 0)
+        self.assertEqual(len(gateway.events("Bounce")), 0)
         return came
 
     def test_refused_connections_fall_back(self):
@@ -177,7 +173,7 @@ class Routes(Egress):
         for recipient in want:
             self.send(gateway, [recipient])
         self.done(gateway, len(want))
-        bounces = {one["recipient"]: one["response"] for one in self.of_type(gateway, "Bounce") if one["sender"]}  # No report.
+        bounces = {one["recipient"]: one["response"] for one in gateway.events("Bounce") if one["sender"]}  # No report.
         found = {who: (one["code"], "{class}.{subject}.{detail}".format(**one["enhanced_code"])) for who, one in bounces.items()}
         self.assertEqual(found, want)
 
@@ -227,7 +223,7 @@ class Routes(Egress):
         for name in ("a.test", "b.test", "c.test"):
             began = time.monotonic()
             self.send(gateway, [f"x@{name}"])
-            gateway.wait(lambda now, name=name: any(one["recipient"] == f"x@{name}" for one in gateway.events() if one["type"] == "Delivery"), 20)
+            gateway.wait(lambda now, name=name: any(one["recipient"] == f"x@{name}" for one in gateway.events("Delivery")), 20)
             self.assertLess(time.monotonic() - began, 5)
         self.assertLess(gateway.status()["mail"]["done"], 3000)  # It was busy all the time.
         gateway.kill()
@@ -239,7 +235,7 @@ class Routes(Egress):
         self.send(gateway, ["x@d.test", "y@e.test"])
         self.done(gateway, 1)
         self.assertEqual(host.stop()["recipients"], 2)
-        self.assertEqual({one["recipient"] for one in self.of_type(gateway, "Delivery")}, {"x@d.test", "y@e.test"})
+        self.assertEqual({one["recipient"] for one in gateway.events("Delivery")}, {"x@d.test", "y@e.test"})
 
 
 class Sources(Egress):
@@ -267,7 +263,7 @@ class Sources(Egress):
         for number, tenant in enumerate(("one", "two", "none")):
             self.post(gateway, tenant, number + 1, 5)
         self.done(gateway, 15)
-        events = {one["sender"]: one.get("source_address", {}).get("address", "") for one in self.of_type(gateway, "Delivery")}
+        events = {one["sender"]: one.get("source_address", {}).get("address", "") for one in gateway.events("Delivery")}
         totals = host.stop()
         self.assertEqual(set(totals["sources"]), {"127.0.2.1", "127.0.2.2", "127.0.0.1"})
         self.assertEqual(set(totals["ehlo"]), {"one.mta.test", "two.mta.test", "gate.test"})
@@ -305,10 +301,10 @@ class Sources(Egress):
             found = subprocess.run(["ss", "-Htn", "state", "established", "src", address], capture_output=True, text=True, check=True)
             return len(found.stdout.splitlines())
         self.assertEqual(open_from("127.0.2.1"), 0)
-        before = {one["id"] for one in self.of_type(gateway, "Delivery")}
+        before = {one["id"] for one in gateway.events("Delivery")}
         self.post(gateway, "one", 1, 40)
         self.done(gateway, 80)
-        after = [one for one in self.of_type(gateway, "Delivery") if one["id"] not in before]
+        after = [one for one in gateway.events("Delivery") if one["id"] not in before]
         self.assertEqual({one["source_address"]["address"].rsplit(":", 1)[0] for one in after}, {"127.0.2.2"})
         # All drained: it waits, and goes when one is back.
         tenants[0]["egress"] = {"sources": [{"address": "127.0.2.1", "drain": True}, {"address": "127.0.2.2", "drain": True}]}

@@ -125,7 +125,7 @@ class Filelink(unittest.TestCase):
             self.assertTrue(dkim.DKIM(text).verify(
                 idx=index, dnsfunc=lambda name, timeout=5: names[
                     name.decode() if isinstance(name, bytes) else name].encode()))
-        (event,) = [one for one in self.gate.events() if one["type"] == "Filelink"]
+        (event,) = self.gate.events("Filelink")
         self.assertEqual(event["meta"]["name"], "example.pdf")
         self.assertEqual(event["meta"]["url"], URL + link["token"] + ".pdf")
         self.assertEqual(event["size"], 3 * MB)

@@ -139,7 +139,7 @@ class Serving(Files):
         self.assertEqual(header["content-Security-Policy"], "sandbox; default-src 'none'")
         self.assertEqual(header["content-Type"], "application/pdf")
         self.assertIn("max-age=31536000", header["strict-Transport-Security"])
-        events = [one for one in self.gateway.events() if one["type"] == "Filelink"]
+        events = self.gateway.events("Filelink")
         self.assertTrue(any(one["meta"]["token"] == self.file[:40] and one["size"] == len(self.content) and
                             one["meta"]["tenant"] == "acme" and one["peer_address"]["addr"] == "127.0.0.1"
                             for one in events), events)

@@ -112,12 +112,19 @@ class Gateway:
         self.process.stdout.close()
         self.process = None
 
-    def events(self):
-        lines = (self.folder / "log/events.jsonl").read_text().splitlines()
-        return [json.loads(line) for line in lines]
+    def log(self, name):
+        """With all that happened so far."""
+        while self.process and self.process.poll() is None and self.status()["log_bytes_unwritten"] > 0:
+            time.sleep(0.01)
+        return (self.folder / "log" / name).read_bytes().decode()
+
+    def events(self, kind=None):
+        lines = self.log("events.jsonl").splitlines()
+        events = [json.loads(line) for line in lines]
+        return [one for one in events if kind in (None, one["type"])]
 
     def text_log(self):
-        return (self.folder / "log/mail.log").read_text()
+        return self.log("mail.log")
 
     def close(self):
         if self.process:

@@ -181,7 +181,7 @@ class Bounce(Commands):
         status = gateway.wait(lambda status: status["queue"]["deferred"] == 0)
         self.assertEqual(status["queue"]["ready"], 0)
         self.assertEqual(gateway.terminate(), 0)
-        ended = [one for one in gateway.events() if one["type"] == "AdminBounce"]
+        ended = gateway.events("AdminBounce")
         self.assertEqual(len(ended), 2010)
         reply = ended[0]["response"]
         self.assertEqual((reply["code"], reply["content"]), (550, "no such place"))

@@ -92,8 +92,8 @@ class RudeNextHops(Attacked):
             except AssertionError:
                 late = [case for case, hop in zip(cases, hops) if not hop.accepted]
                 raise AssertionError(f"never delivered: {late}")
-            self.assertEqual(status["mail"]["bounced"], 0, [event for event in gateway.events() if event["type"] == "Bounce"])
-            doubts = {event["recipient"] for event in gateway.events() if event["type"] == "Ambiguous"}
+            self.assertEqual(status["mail"]["bounced"], 0, gateway.events("Bounce"))
+            doubts = {event["recipient"] for event in gateway.events("Ambiguous")}
             for number, (case, hop) in enumerate(zip(cases, hops)):
                 with self.subTest(case=case, how=how):
                     # It lies: it took the text and said that it did not, or the other way round.
@@ -157,7 +157,7 @@ class RudeNextHops(Attacked):
         wait.set()
         self.assertEqual(status["mail"]["bounced"], 0)
         self.assertEqual({case: len(hop.accepted) for case, hop in zip(cases, hops)}, dict.fromkeys(cases, 1))
-        doubts = {cases[int(event["recipient"][3:].split(".")[0])] for event in gateway.events() if event["type"] == "Ambiguous"}
+        doubts = {cases[int(event["recipient"][3:].split(".")[0])] for event in gateway.events("Ambiguous")}
         # With BDAT the message is under way from MAIL on.
         self.assertEqual(doubts, {case for case in cases if case[1] == "dot" or (case[0] == "bdat" and case[1] in ("mail", "rcpt"))})
 
@@ -233,8 +233,7 @@ class RudeNextHops(Attacked):
         gateway.wait(lambda status: status["mail"]["done"] == len(hops))
         self.assertEqual([len(hop.accepted) for hop in hops], [1] * len(hops))
         self.assertNotIn("injected)", gateway.text_log().replace("unexpected reply", ""))
-        self.assertTrue(all("injected" not in event["response"]["content"] for event in gateway.events()
-                            if event["type"] == "Delivery"))
+        self.assertTrue(all("injected" not in event["response"]["content"] for event in gateway.events("Delivery")))
 
     def test_a_broken_handshake_falls_back_only_where_policy_allows_it(self):
         go = b"220 go ahead\r\n"

@@ -339,7 +339,7 @@ class Limits(Case):
         self.used_up(gate, count=3)
         self.good(gate, "b@acme.test")
         gate.terminate()
-        event = [one for one in gate.events() if one["type"] == "Rejection"][-1]
+        event = gate.events("Rejection")[-1]
         with self.subTest("PRODUCT.md: a log record that names the rule"):
             self.assertIn("messages_per_sender", json.dumps(event))
 
@@ -531,7 +531,7 @@ class Limits(Case):
             self.assertRegex(session.say(f"MAIL FROM:<a@acme.test> SIZE={size}"), "^250 ")
         self.assertIn("SIZE 20000\n", self.session(gate).ehlo)
         gate.terminate()
-        rules = [one["meta"]["rule"] for one in gate.events() if one["type"] == "Rejection"]
+        rules = [one["meta"]["rule"] for one in gate.events("Rejection")]
         self.assertIn("/tenants/0/limits/upload_size", rules[0])
         self.assertIn("/tenants/0/accounts/1/limits/upload_size", rules[1])
 
@@ -557,7 +557,7 @@ class Limits(Case):
                 answer = session.say("NONSENSE")
         gate.terminate()
         seen = [(one["response"]["code"], one["meta"].get("rule", ""), one["meta"].get("login", ""))
-                for one in gate.events() if one["type"] == "Rejection"]
+                for one in gate.events("Rejection")]
         self.assertEqual(sorted(one[0] for one in seen), [421, 501, 535, 535, 538, 552], (seen, answer))
         rules = {rule: (code, login) for code, rule, login in seen}
         self.assertEqual(rules["authentication in the clear"], (538, ""))

@@ -115,6 +115,7 @@ admin::daemon_facts daemon::gather(std::vector<relay::shard_status>& all) {
     facts.bans = bans_->ask([](bans::ban_keeper& keeper, std::int64_t) { return keeper.status(); });
     facts.durable_by = shared_->durable_by == stage_spool::durable_by::dsync ? "dsync" : "fsync";
     facts.log_blocks_dropped = events_->dropped_blocks() + text_->dropped_blocks();
+    facts.log_bytes_unwritten = events_->unwritten_bytes() + text_->unwritten_bytes();
     for (const config::listener& listener : server_.listeners) {
         facts.listener_names.push_back(listener.name);
         facts.listener_kinds.emplace_back(config::name_of(listener.kind));

@@ -101,6 +101,9 @@ void add_daemon(exposition& out, const daemon_facts& facts) {
     out.counter("ebbgate_log_blocks_dropped_total",
                 "Blocks of log lines that could not be written.",
                 facts.log_blocks_dropped);
+    out.gauge("ebbgate_log_bytes_unwritten",
+              "Log lines that are not in their file yet.",
+              facts.log_bytes_unwritten);
 }
 
 void add_bans(exposition& out, const bans::ban_keeper::status_values& bans) {

@@ -178,6 +178,7 @@ std::string status_json(const daemon_facts& facts, const std::vector<relay::shar
         write_files(out, *facts.files);
     }
     out.key("log_blocks_dropped").number(facts.log_blocks_dropped);
+    out.key("log_bytes_unwritten").number(facts.log_bytes_unwritten);
     out.end_object();
     return text;
 }

@@ -39,6 +39,7 @@ struct daemon_facts {
     bans::ban_keeper::status_values bans;
     std::string durable_by;
     std::uint64_t log_blocks_dropped = 0;
+    std::uint64_t log_bytes_unwritten = 0; // 0: what the status tells is in the logs.
     std::vector<std::string> listener_names;
     std::vector<std::string> listener_kinds;
     std::vector<std::uint16_t> ports;

@@ -69,6 +69,11 @@ std::uint64_t log_file::dropped_blocks() const {
     return dropped_;
 }
 
+std::size_t log_file::unwritten_bytes() const {
+    const std::lock_guard hold(lock_);
+    return queued_bytes_ + writing_bytes_;
+}
+
 void log_file::write_all(const std::string& block) {
     std::size_t written = 0;
     while (written < block.size()) {
@@ -91,12 +96,13 @@ void log_file::run() {
         bool reopen_now = false;
         {
             std::unique_lock hold(lock_);
+            writing_bytes_ = 0;
             more_.wait(hold, [this] { return stopping_ || reopen_ || !queue_.empty(); });
             if (queue_.empty() && !reopen_) {
                 return;
             }
             batch.swap(queue_);
-            queued_bytes_ = 0;
+            writing_bytes_ = std::exchange(queued_bytes_, 0);
             reopen_now = std::exchange(reopen_, false);
         }
         room_.notify_all();

@@ -40,6 +40,8 @@ public:
     void append_waiting(std::string lines);
     void reopen();
     [[nodiscard]] std::uint64_t dropped_blocks() const;
+    // Of what was handed over: 0 when all of it is in the file.
+    [[nodiscard]] std::size_t unwritten_bytes() const;
 
 private:
     log_file(std::string path, int fd);
@@ -52,6 +54,7 @@ private:
     std::condition_variable room_;
     std::vector<std::string> queue_;
     std::size_t queued_bytes_ = 0;
+    std::size_t writing_bytes_ = 0; // Taken by the thread.
     std::uint64_t dropped_ = 0;
     int fd_;
     bool reopen_ = false;
