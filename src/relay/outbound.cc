@@ -39,6 +39,8 @@ void set_timeouts(deliver::client_settings& client, const policy::delivery_timeo
     client.final_timeout_ms = ms(policy.final);
 }
 
+constexpr std::int64_t held_up_ms = 100;
+
 std::uint64_t random_seed() {
     std::uint64_t seed = 0;
     EBBGATE_ASSERT(getrandom(&seed, sizeof seed, 0) == static_cast<ssize_t>(sizeof seed));
@@ -67,7 +69,7 @@ outbound::outbound(relay::context& context)
                         [this](queued_message& message) { settle(message); });
     wake_timer_.owner = this;
     wake_timer_.on_expire = [](task::timer& timer) noexcept {
-        static_cast<wake_timer&>(timer).owner->wake_at_ms_ = -1;
+        static_cast<outbound_wake_timer&>(timer).owner->wake_at_ms_ = -1;
     };
     policy_changed();
 }
@@ -95,9 +97,6 @@ void outbound::policy_changed() {
         1,
         std::min<std::size_t>(delivery.connections_max, context_.descriptors_max) /
             context_.shard_count);
-    while (!capped_.empty()) { // There may be room for more.
-        scheduler_.unblock(capped_.take());
-    }
     for (const auto& [key, one] : connections_) {
         if (one->client != nullptr && one->source.address) {
             const auto sources = sources_in_order(*context_.policy, *one->to, "", 0);
@@ -274,18 +273,13 @@ void outbound::settle(queued_message& message) {
 }
 
 std::string outbound::state_of(std::uint64_t message_id) const {
-    const std::uint32_t first = messages_.first_slot(message_id);
     delivery_state state;
-    for (std::uint32_t slot = first; slot != schedule::no_slot;) {
+    for (const std::uint32_t slot : slots_of(message_id)) {
         const schedule::waiting_item item = scheduler_.look_at(slot, clock_ms());
         state.attempts = std::max<std::uint32_t>(state.attempts, item.attempts);
-        state.is_noticed = state.is_noticed || scheduler_.item_at(slot).is_noticed;
+        state.is_noticed = state.is_noticed || item.is_noticed;
         if (item.is_deferred && !item.is_put_off) { // A suspension is remembered by itself.
             state.next_unix_ms = std::max(state.next_unix_ms, unix_ms_at(item.due_ms));
-        }
-        slot = scheduler_.sibling_of(slot);
-        if (slot == first) {
-            break;
         }
     }
     state.outstanding = messages_.outstanding(message_id);
@@ -343,10 +337,14 @@ void outbound::end_next() {
             --ending_count_;
             if (message == nullptr) {
                 // Unreadable, for now or for ever: it stays, and is looked at again.
-                scheduler_.put_off(next->item,
-                                   clock_ms() +
-                                       context_.policy->delivery().retry.max.count() * 1000,
-                                   clock_ms());
+                context_.journal.note(context_.reactor.unix_us(),
+                                      "qmgr",
+                                      message::to_text(id) +
+                                          ": cannot be read from the spool, and stays there");
+                scheduler_.put_aside(next->item,
+                                     clock_ms() +
+                                         context_.policy->delivery().retry.max.count() * 1000,
+                                     clock_ms());
                 return;
             }
             attempt_place place;
@@ -415,10 +413,15 @@ bool outbound::grant_some(std::int64_t now_ms) {
 
 void outbound::set_wake_timer() {
     auto next_ms = scheduler_.next_wakeup_ms(clock_ms());
-    if (const auto lane_ms = blocked_until_.next_ms()) {
-        next_ms = next_ms ? std::min(*next_ms, *lane_ms) : *lane_ms;
+    for (const auto& other_ms : {blocked_until_.next_ms(), site_times_.next_ms()}) {
+        if (other_ms) {
+            next_ms = next_ms ? std::min(*next_ms, *other_ms) : *other_ms;
+        }
     }
-    const std::int64_t at_ms = next_ms ? std::max(*next_ms, clock_ms() + 1) : -1;
+    // What ends or is late waits for reports: to look each millisecond would not hasten them.
+    const bool is_held_up = reporter_.is_busy() || endings_.size() >= endings_waiting_max;
+    const std::int64_t at_ms =
+        next_ms ? std::max(*next_ms, clock_ms() + (is_held_up ? held_up_ms : 1)) : -1;
     if (at_ms == wake_at_ms_) {
         return;
     }

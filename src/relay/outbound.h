@@ -5,7 +5,7 @@
 // Owner   The shard; on_turn() once a loop turn.
 // Fails   Never: what cannot be delivered now waits, what cannot be delivered ever is recorded.
 // Bounds  The policy's connections per destination and in all; one message in work a connection;
-//         what waits is a slot and a cold record, endings_max of it are read back at a time.
+//         what waits is a slot and a cold record.
 
 #pragma once
 
@@ -14,6 +14,7 @@
 
 #include "relay/context.h"
 #include "relay/destinations.h"
+#include "relay/idle_connections.h"
 #include "relay/live_messages.h"
 #include "relay/outbound_parts.h"
 #include "relay/queue_view.h"
@@ -100,14 +101,15 @@ public:
 
     [[nodiscard]] std::int64_t clock_ms() const noexcept;
 
-    // There may be room for a connection at a site, or somebody waits for it.
+    // There may be room for a connection at a site; or another shard waits for some.
     void room_at(const std::string& site);
+    void wanted_at(const std::string& site);
 
     bool on_turn() noexcept override;
 
     // deliver::client_owner
     void on_ready(deliver::client& client) override;
-    bool next_job(deliver::client& client, deliver::job& next) override;
+    deliver::next_job_result next_job(deliver::client& client, deliver::job& next) override;
     void send_body(deliver::client& client) override;
     void on_room(deliver::client& client) override;
     void on_outcome(deliver::client& client,
@@ -118,16 +120,11 @@ private:
     static constexpr std::size_t endings_max = 64; // At a time,
     static constexpr std::size_t endings_waiting_max = 1000;
     static constexpr std::size_t grants_max = 128; // A turn.
-
     using connection = outbound_connection;
 
     enum class held_routes : std::uint8_t { hold, pass };
 
     struct placement; // Where the routes send recipients.
-
-    struct wake_timer : task::timer {
-        outbound* owner = nullptr;
-    };
 
     enum class entry : std::uint8_t { granted, full, no_source };
 
@@ -213,6 +210,7 @@ private:
     [[nodiscard]] bool must_wait_for_reports() const;
     bool take_item(connection& asking);
     void load_item(connection& asking);
+    void ask_again(connection& asking);
     void let_go(connection& used);
     void note_push(connection& used, const std::vector<deliver::recipient_outcome>& outcomes);
 
@@ -231,14 +229,15 @@ private:
     void connect(connection& opened);
     void fail_to_open(connection& opened, const std::string& why);
     void give_back(connection& opened); // Its permit, before anything was open.
-    void forget(connection& gone);      // There is room for another.
     void block_until(schedule::lane_id lane, std::int64_t until_ms);
     void unblock_due(std::int64_t now_ms);
-    bool close_one_idle();
-    bool close_one_idle_at(const site_limit& site);
-    void note_idle(connection& idle);
-    void forget_idle(connection& woken);
-    [[nodiscard]] bool is_idle_since(connection* one, std::int64_t since) const;
+    // Looks at the lanes that wait there again, whoever tells or does not.
+    void time_site(const std::string& site, std::int64_t until_ms);
+    void leave_lines(const connection& opened); // Of sites that it did not need.
+    void cool_lane(schedule::lane_id lane);
+    [[nodiscard]] bool waits_long(const queued_message& message) const;
+    void cool(queued_message& message); // It may be gone from the memory after.
+    void close_idle(connection* one);   // Null: there is none.
     void forget_destinations();
 
     // outbound_tls.cc
@@ -276,19 +275,18 @@ private:
     bad_addresses bad_addresses_;
     std::unordered_map<connection*, std::unique_ptr<connection>> connections_;
     std::unordered_map<schedule::lane_id, std::vector<connection*>> parked_;
-    std::deque<std::pair<connection*, std::int64_t>> idle_order_; // Longest first; some are gone.
-    std::int64_t idle_count_ = 0;
-    std::unordered_map<const site_limit*, std::vector<connection*>> idle_at_; // Longest first.
+    idle_connections idle_;
     std::unordered_map<const site_limit*, std::uint32_t> entered_; // Connections of this shard.
-    std::unordered_map<std::string, lane_line> blocked_;           // By site.
-    timed_lanes blocked_until_;
-    lane_line capped_; // Blocked, for there are connections_max_.
+    std::unordered_map<std::string, site_line> blocked_;           // By site.
+    timed<schedule::lane_id> blocked_until_;
+    timed<std::string> site_times_; // Of site_line::is_timed.
+    lane_line capped_;              // Blocked, for there are connections_max_.
     std::unordered_map<std::string, std::uint32_t> tenants_;
     std::vector<const std::string*> tenant_names_; // By number.
     std::unordered_set<std::uint64_t> unrouted_;   // Held because no route matched.
     std::deque<ending> endings_;
     std::size_t ending_count_ = 0; // Under way.
-    wake_timer wake_timer_;
+    outbound_wake_timer wake_timer_;
     std::size_t connections_max_ = 1000;
     std::uint64_t policy_number_ = 0; // Counts those that were in force.
     std::size_t destinations_sweep_ = 2048;

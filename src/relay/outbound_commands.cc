@@ -135,6 +135,7 @@ void outbound::bounce(const queue_filter& asked,
             so_far(how->count);
         }
     };
+    all->is_reporting = !is_quiet;
     all->then = std::move(then);
     if (!asked.message_id) {
         start_sweep(std::move(all));
@@ -193,7 +194,7 @@ void outbound::bounce_items(bouncing& how, queued_message& message, lane_filter&
             message.first_slot = scheduler_.hold(*item, message.first_slot);
             ++message.items;
         } else if (seen->is_deferred) {
-            scheduler_.put_off(*item, seen->due_ms, clock_ms());
+            scheduler_.put_aside(*item, seen->due_ms, clock_ms());
         } else {
             scheduler_.put_back(*item, clock_ms());
         }
@@ -211,7 +212,7 @@ void outbound::shut_down() {
     stopping_ = true;
     std::vector<connection*> unopened; // They wait for DNS.
     for (const auto& [key, one] : connections_) {
-        if (one->client == nullptr && !one->reading && one->site == nullptr) {
+        if (one->client == nullptr && !one->is_awaited && one->site == nullptr) {
             unopened.push_back(one.get());
         }
     }

@@ -10,7 +10,7 @@ namespace ebbgate::relay {
 namespace {
 
 constexpr std::size_t targets_max = 8;        // Tried by one connection, one after another.
-constexpr std::size_t answers_max = 1000;     // Messages ended a turn because their domain is none.
+constexpr std::size_t cooled_max = 20'000;    // Items looked at when a lane backs off.
 constexpr std::size_t lanes_told_max = 8;     // When a site has room: some may need none any more.
 constexpr std::int64_t look_again_ms = 1'000; // For what nobody tells.
 
@@ -29,11 +29,12 @@ void outbound::open(schedule::lane_id lane) {
         scheduler_.close(permit);
         return;
     }
-    if (connections_.size() >= connections_max_ && !close_one_idle()) {
+    if (connections_.size() >= connections_max_) {
+        close_idle(idle_.longest());
         schedule::connection_permit permit{lane};
         scheduler_.close(permit);
         scheduler_.block(lane);
-        capped_.add(lane); // Until a connection ends.
+        capped_.add(lane); // Until a connection has ended.
         return;
     }
     auto made = std::make_unique<connection>();
@@ -104,6 +105,7 @@ void outbound::resolved(connection& opened) {
 
 void outbound::set_limits(destination& to, schedule::lane_id lane) {
     if (to.limits_of == policy_number_) {
+        scheduler_.set_connections_max(lane, to.limits.connection_limit); // The lane may be new.
         return;
     }
     std::vector<std::string> hosts;
@@ -114,7 +116,10 @@ void outbound::set_limits(destination& to, schedule::lane_id lane) {
     } else {
         hosts.push_back(to.route.host.host);
     }
-    to.site = site_of(to);
+    if (std::string site = site_of(to); site != to.site) {
+        to.site = std::move(site);
+        to.sites.clear();
+    }
     to.limits = context_.policy->delivery().shaping_for(to.domain, hosts);
     to.limits_of = policy_number_;
     scheduler_.set_connections_max(lane, to.limits.connection_limit);
@@ -165,10 +170,11 @@ outbound::entry outbound::enter_site(connection& opened,
             ++entered_[opened.site.get()];
             opened.source = source;
             std::copy_if(targets.begin(), targets.end(), std::back_inserter(opened.targets), fits);
+            leave_lines(opened);
             return entry::granted;
         }
-        (void)close_one_idle_at(*site);
-        blocked_[name].add(opened.permit.lane);
+        close_idle(idle_.longest_at(*site));
+        blocked_[name].lanes.add(opened.permit.lane);
         answer = entry::full;
     }
     return answer;
@@ -202,9 +208,14 @@ void outbound::set_out(connection& opened) {
     }
     const std::int64_t now_us = context_.reactor.unix_us();
     if (const auto due_us = opened.site->take_connection(to.limits.connection_rate, now_us)) {
+        // In line, and not each to the same time: one of them would win it, and all would have
+        // come.
+        const std::string site = opened.site->name();
         leave_site(opened);
         give_back(opened);
-        block_until(lane, clock_ms() + (due_us - now_us) / 1000 + 1);
+        scheduler_.block(lane);
+        blocked_[site].lanes.add(lane);
+        time_site(site, clock_ms() + (due_us - now_us) / 1000 + 1);
         return;
     }
     if (opened.targets.size() > targets_max) {
@@ -243,34 +254,49 @@ void outbound::fail_to_open(connection& opened, const std::string& why) {
     opened.to->fault = why;
     context_.journal.note(context_.reactor.unix_us(), "smtp", why);
     (void)scheduler_.refused(opened.permit, clock_ms());
+    cool_lane(opened.permit.lane);
     give_back(opened);
 }
 
 void outbound::give_back(connection& opened) {
     scheduler_.close(opened.permit);
-    forget(opened);
-}
-
-void outbound::forget(connection& gone) {
-    connections_.erase(&gone);
-    if (!capped_.empty()) {
-        scheduler_.unblock(capped_.take());
-    }
+    connections_.erase(&opened);
 }
 
 // The domain takes no mail, for good: that is the answer to each message that waits for it.
 void outbound::answer_all(connection& opened, const smtp::reply& reply) {
-    for (std::size_t answered = 0; answered < answers_max; ++answered) {
+    while (endings_.size() < endings_waiting_max) {
         const auto item = scheduler_.take_next(opened.permit, clock_ms());
         if (!item) {
             break;
         }
         end(*item, outcome::event_type::bounce, reply);
     }
-    if (endings_.size() > answers_max) {
+    if (endings_.size() >= endings_waiting_max) {
         block_until(opened.permit.lane, clock_ms() + look_again_ms);
     }
     give_back(opened);
+}
+
+// What is not tried for a while need not be in memory: one dead destination must not take all that
+// there is for the others. The newest, for the others are cold already.
+void outbound::cool_lane(schedule::lane_id lane) {
+    scheduler_.for_each_newest(lane, cooled_max, [this](std::uint64_t message_id) {
+        queued_message* message = messages_.find(message_id);
+        if (message != nullptr && message->hot && message->users == 0 && waits_long(*message)) {
+            cool(*message);
+        }
+    });
+}
+
+// The spool has its body.
+void outbound::cool(queued_message& message) {
+    context_.counters.hot_bytes -= message.body.bytes();
+    message.body.clear();
+    message.hot = false;
+    if (message.users == 0) {
+        (void)messages_.cool(message);
+    }
 }
 
 void outbound::block_until(schedule::lane_id lane, std::int64_t until_ms) {
@@ -282,85 +308,65 @@ void outbound::unblock_due(std::int64_t now_ms) {
     while (const auto lane = blocked_until_.take(now_ms)) {
         scheduler_.unblock(*lane);
     }
+    while (const auto site = site_times_.take(now_ms)) {
+        if (const auto line = blocked_.find(*site); line != blocked_.end()) {
+            line->second.is_timed = false;
+            room_at(*site);
+        }
+    }
+    // As many as there is room for: each that opens nothing leaves it to the next.
+    for (std::size_t room = connections_max_ - std::min(connections_max_, connections_.size());
+         room > 0 && !capped_.empty();
+         --room) {
+        scheduler_.unblock(capped_.take());
+    }
+}
+
+void outbound::time_site(const std::string& site, std::int64_t until_ms) {
+    if (!std::exchange(blocked_[site].is_timed, true)) {
+        site_times_.add(site, until_ms);
+    }
+}
+
+void outbound::leave_lines(const connection& opened) {
+    for (const site_limits::site_pointer& one : opened.to->sites) {
+        if (const auto line = blocked_.find(one->name()); line != blocked_.end()) {
+            line->second.lanes.remove(opened.permit.lane);
+        }
+    }
 }
 
 void outbound::room_at(const std::string& site) {
     const auto found = blocked_.find(site);
-    const site_limits::site_pointer at = context_.sites.find(site);
     if (found == blocked_.end()) {
-        const auto idle = idle_at_.find(at.get());
-        if (idle != idle_at_.end() && at->is_wanted() &&
-            has_more_than_its_share(*at, idle->second.front()->to->limits.connection_limit)) {
-            (void)close_one_idle_at(*at);
-        }
         return;
     }
-    lane_line& lanes = found->second;
+    lane_line& lanes = found->second.lanes;
     for (std::size_t told = 0; told < lanes_told_max && !lanes.empty(); ++told) {
         scheduler_.unblock(lanes.take());
     }
-    if (lanes.empty()) {
+    if (!lanes.empty()) {
+        // Those that were told may need nothing any more: the others must not wait for them.
+        context_.sites.find(site)->wait(context_.shard);
+        time_site(site, clock_ms() + look_again_ms);
+    } else if (!found->second.is_timed) {
         blocked_.erase(found);
-        return;
-    }
-    // Those that were told may need nothing any more: the others must not wait for them.
-    at->wait(context_.shard);
-    block_until(lanes.take(), clock_ms() + look_again_ms);
-}
-
-// The one that has been idle longest makes room.
-bool outbound::close_one_idle() {
-    while (!idle_order_.empty()) {
-        const auto [idle, since] = idle_order_.front();
-        idle_order_.pop_front();
-        if (is_idle_since(idle, since)) {
-            idle->client->shut_down();
-            return true;
-        }
-    }
-    return false;
-}
-
-// The site takes no more connections, and this one serves nobody.
-bool outbound::close_one_idle_at(const site_limit& site) {
-    const auto found = idle_at_.find(&site);
-    if (found == idle_at_.end()) {
-        return false;
-    }
-    connection& idle = *found->second.front();
-    forget_idle(idle);
-    idle.client->shut_down();
-    return true;
-}
-
-void outbound::forget_idle(connection& woken) {
-    const auto found = idle_at_.find(woken.site.get());
-    if (found == idle_at_.end()) {
-        return;
-    }
-    std::vector<connection*>& idle = found->second;
-    // The latest is the next one to be woken.
-    const auto place = std::find(idle.rbegin(), idle.rend(), &woken);
-    if (place != idle.rend()) {
-        idle.erase(std::next(place).base());
-    }
-    if (idle.empty()) {
-        idle_at_.erase(found);
     }
 }
 
-bool outbound::is_idle_since(connection* one, std::int64_t since) const {
-    return connections_.contains(one) && one->client != nullptr && one->idle_since == since &&
-           one->permit.stage == schedule::connection_permit::stage_type::parked;
+void outbound::wanted_at(const std::string& site) {
+    const site_limits::site_pointer at = context_.sites.find(site);
+    connection* const idle = idle_.longest_at(*at);
+    if (idle != nullptr && has_more_than_its_share(*at, idle->to->limits.connection_limit)) {
+        close_idle(idle);
+    }
 }
 
-void outbound::note_idle(connection& idle) {
-    idle.idle_since = ++idle_count_;
-    idle_order_.emplace_back(&idle, idle.idle_since);
-    idle_at_[idle.site.get()].push_back(&idle);
-    if (idle_order_.size() > 1000 + 2 * connections_.size()) {
-        std::erase_if(idle_order_,
-                      [this](const auto& one) { return !is_idle_since(one.first, one.second); });
+// It serves nobody, and makes room.
+void outbound::close_idle(connection* one) {
+    if (one != nullptr) {
+        idle_.remove(*one);
+        one->client->shut_down();
     }
 }
 

@@ -27,7 +27,7 @@ void outbound::wake(schedule::lane_id lane) {
     EBBGATE_ASSERT(!idle.empty());
     connection& woken = *idle.back();
     idle.pop_back();
-    forget_idle(woken);
+    idle_.remove(woken);
     scheduler_.unpark(woken.permit);
     if (!woken.client->wake()) {
         scheduler_.close(woken.permit); // It is saying good-bye: the lane gets another.
@@ -61,7 +61,7 @@ bool outbound::owes_its_place(const connection& used) const {
         return true;
     }
     const auto found = blocked_.find(used.site->name());
-    return found != blocked_.end() && found->second.has_others(used.permit.lane);
+    return found != blocked_.end() && found->second.lanes.has_others(used.permit.lane);
 }
 
 // Whoever waits is told and gets there first: this lane stands back for a moment.
@@ -74,7 +74,7 @@ void outbound::leave_site(connection& used) {
     if (stands_back) {
         // Out of its own line too, or the room that it makes would be offered to it first.
         if (const auto line = blocked_.find(used.site->name()); line != blocked_.end()) {
-            line->second.remove(used.permit.lane);
+            line->second.lanes.remove(used.permit.lane);
         }
         block_until(used.permit.lane, clock_ms() + stand_back_ms);
     }
@@ -85,7 +85,7 @@ void outbound::leave_site(connection& used) {
 // Bounces must not pile up. Where they cannot be stored at all, the disk is full, and deliveries
 // are what frees it: they go on.
 bool outbound::must_wait_for_reports() const {
-    return reporter_.is_busy() && context_.writer.intake_open();
+    return reporter_.is_full() || (reporter_.is_busy() && context_.writer.intake_open());
 }
 
 bool outbound::take_item(connection& asking) {
@@ -103,6 +103,7 @@ bool outbound::take_item(connection& asking) {
     }
     if (must_wait_for_reports()) {
         scheduler_.pause(lane, clock_ms() + reports_pause_ms, clock_ms());
+        return false;
     }
     if (asking.site->is_over(limits.connection_limit) && asking.client->uses() > 0) {
         asking.client->shut_down(); // The site takes fewer than there are.
@@ -116,6 +117,7 @@ bool outbound::take_item(connection& asking) {
     const std::int64_t now_us = context_.reactor.unix_us();
     if (const std::int64_t due_us = asking.site->take_message(limits.message_rate, now_us)) {
         scheduler_.pause(lane, clock_ms() + (due_us - now_us) / 1000 + 1, clock_ms());
+        return false;
     }
     auto item = scheduler_.take_next(asking.permit, clock_ms());
     if (!item) {
@@ -123,32 +125,51 @@ bool outbound::take_item(connection& asking) {
     }
     asking.item = std::move(*item);
     asking.has_item = true;
+    // What was read for the item before must not be taken for this one.
+    EBBGATE_ASSERT(asking.reader == nullptr || !asking.reader->busy());
+    asking.reader.reset();
+    asking.has_envelope = false;
     return true;
 }
 
 // The envelope is on the disk: the connection waits for it, and is woken.
 void outbound::load_item(connection& asking) {
-    asking.reading = true;
+    asking.is_awaited = true;
     connection* const waiting = &asking;
     messages_.with(asking.item.message_id, [this, waiting](queued_message* message, auto reader) {
-        waiting->reading = false;
+        waiting->is_awaited = false;
         if (message == nullptr) {
             // For now it cannot be read. Nothing was tried.
-            scheduler_.put_off(waiting->item,
-                               clock_ms() + context_.policy->delivery().retry.first.count() * 1000,
-                               clock_ms());
+            scheduler_.put_aside(waiting->item,
+                                 clock_ms() +
+                                     context_.policy->delivery().retry.first.count() * 1000,
+                                 clock_ms());
             waiting->has_item = false;
-        } else {
-            live_messages::keep(*message);
-            waiting->message = message;
-            waiting->reader = std::move(reader);
-            waiting->has_envelope = waiting->reader != nullptr;
+            ask_again(*waiting);
+            return;
         }
+        live_messages::keep(*message);
+        waiting->message = message;
+        waiting->reader = std::move(reader);
+        waiting->has_envelope = waiting->reader != nullptr;
         if (waiting->client == nullptr) {
             let_go(*waiting);
             drop(*waiting);
         } else if (!waiting->client->wake()) {
             let_go(*waiting); // It says good-bye. The next one takes it.
+        }
+    });
+}
+
+// In the next turn. It is not to go away meanwhile.
+void outbound::ask_again(connection& asking) {
+    asking.is_awaited = true;
+    context_.reactor.post([this, waiting = &asking] {
+        waiting->is_awaited = false;
+        if (waiting->client == nullptr) {
+            drop(*waiting);
+        } else {
+            (void)waiting->client->wake();
         }
     });
 }
@@ -168,29 +189,31 @@ void outbound::let_go(connection& used) {
     used.has_envelope = false;
 }
 
-bool outbound::next_job(deliver::client& client, deliver::job& next) {
+deliver::next_job_result outbound::next_job(deliver::client& client, deliver::job& next) {
     connection& asking = *static_cast<connection*>(client.context);
     if (!take_item(asking)) {
         scheduler_.opened(asking.permit);
         scheduler_.park(asking.permit);
-        note_idle(asking);
+        idle_.add(asking);
         parked_[asking.permit.lane].push_back(&asking);
-        if (owes_its_place(asking)) {
-            (void)close_one_idle_at(*asking.site); // Another lane waits for its place.
+        if (!capped_.empty()) {
+            close_idle(idle_.longest()); // A lane waits for what this shard may have.
+        } else if (owes_its_place(asking)) {
+            close_idle(idle_.longest_at(*asking.site)); // Another lane waits for its place.
         }
-        return false;
+        return deliver::next_job_result::none;
     }
     if (asking.message == nullptr) {
         queued_message* warm = messages_.find(asking.item.message_id);
         if (warm == nullptr) {
             load_item(asking);
-            return false;
+            return deliver::next_job_result::coming;
         }
         live_messages::keep(*warm);
         asking.message = warm;
     }
     if (keep_back(asking)) {
-        return false;
+        return deliver::next_job_result::coming;
     }
     queued_message& message = *asking.message;
     asking.job_began_us = context_.reactor.unix_us();
@@ -199,7 +222,7 @@ bool outbound::next_job(deliver::client& client, deliver::job& next) {
     next.message_bytes = message.bytes();
     split_item(asking.item, message, client.recipients_max());
     asking.item.recipients.for_each([&](std::uint32_t index) { next.recipients.push_back(index); });
-    return true;
+    return deliver::next_job_result::here;
 }
 
 // More recipients than the destination takes at once would be deferred by it, round after round:
@@ -220,6 +243,7 @@ void outbound::split_item(schedule::delivery_item& item,
     rest.recipients.for_each([&](std::uint32_t index) { item.recipients.remove(index); });
     rest.not_before_ms = 0;
     ++message.items;
+    scheduler_.keep(item);
     const std::string destination(scheduler_.destination(item.lane));
     (void)scheduler_.add(rest, destination, clock_ms(), item.slot);
 }
@@ -417,6 +441,7 @@ void outbound::on_outcome(deliver::client& client,
     }
     const schedule::defer_result again = scheduler_.defer(used.item, clock_ms());
     if (again.expired) {
+        settle(message);
         messages_.let_go(message);
         end(used.item, outcome::event_type::expiration, expired_reply());
         return;
@@ -433,10 +458,9 @@ void outbound::on_outcome(deliver::client& client,
         }
     }
     settle(message);
-    // It waits: the spool has its body.
-    context_.counters.hot_bytes -= message.body.bytes();
-    message.body.clear();
-    message.hot = false;
+    if (waits_long(message)) {
+        cool(message);
+    }
     messages_.let_go(message);
 }
 
@@ -466,6 +490,7 @@ void outbound::on_closed(deliver::client& client, bool before_ready, const std::
             ended.site->pushed_back();
         }
         (void)scheduler_.refused(ended.permit, clock_ms());
+        cool_lane(ended.permit.lane);
     }
     drop(ended);
 }
@@ -473,10 +498,10 @@ void outbound::on_closed(deliver::client& client, bool before_ready, const std::
 void outbound::drop(connection& ended) {
     if (ended.permit.stage == schedule::connection_permit::stage_type::parked) {
         std::erase(parked_[ended.permit.lane], &ended);
-        forget_idle(ended);
+        idle_.remove(ended);
     }
-    if (ended.reading && ended.reader == nullptr) {
-        return; // The message that it asked for is still being read; that comes back here.
+    if (ended.is_awaited) {
+        return; // That comes back here.
     }
     if (ended.has_item) {
         let_go(ended);
@@ -491,7 +516,7 @@ void outbound::drop(connection& ended) {
         return; // The reader's last event comes back here.
     }
     // Not under the feet of the reader whose event this may be.
-    context_.reactor.post([this, gone = &ended] { forget(*gone); });
+    context_.reactor.post([this, gone = &ended] { connections_.erase(gone); });
 }
 
 } // namespace ebbgate::relay

@@ -25,6 +25,10 @@ namespace ebbgate::relay {
 
 class outbound;
 
+struct outbound_wake_timer : task::timer {
+    outbound* owner = nullptr;
+};
+
 struct outbound_connection {
     outbound* owner = nullptr;
     deliver::client* client = nullptr; // Null while nothing is open yet.
@@ -40,13 +44,14 @@ struct outbound_connection {
     queued_message* message = nullptr; // In work, kept.
     std::unique_ptr<spool::message_reader> reader;
     std::int64_t job_began_us = 0;
-    std::int64_t ready_ms = 0;   // Since when it works.
-    std::int64_t idle_since = 0; // Counts up, see idle_order_.
-    bool has_item = false;       // Taken, and not yet settled.
-    bool has_envelope = false;   // The reader has read it for this item.
-    bool reading = false;        // Waits for the disk.
-    bool damaged = false;        // The stored body is: the attempt's failure is for good.
-    bool block_due = false;      // The event that it waits for brings a block.
+    std::int64_t ready_ms = 0;     // Since when it works.
+    std::uint64_t idle_number = 0; // See idle_connections.
+    bool has_item = false;         // Taken, and not yet settled.
+    bool has_envelope = false;     // The reader has read it for this item.
+    bool reading = false;          // Its reader is at the disk.
+    bool is_awaited = false;       // Something under way comes back to it: it stays until then.
+    bool damaged = false;          // The stored body is: the attempt's failure is for good.
+    bool block_due = false;        // The event that it waits for brings a block.
 };
 
 [[nodiscard]] inline smtp::reply damaged_reply() {
@@ -68,7 +73,7 @@ struct recipient_end {
     bool is_quiet = false; // Its sender is not told.
 };
 
-// A message that ends, or is placed again, when it has been read.
+// A message that ends when it has been read.
 struct ending {
     schedule::delivery_item item; // In hand.
     outcome::event_type type = outcome::event_type::expiration;

@@ -31,13 +31,18 @@ void outbound::enqueue(queued_message& message, const delivery_state& state) {
                               message::to_text(id) +
                                   ": held, there is no route to a recipient any more");
     }
-    if (!goes_out) {
-        // Held: it may be long. The spool has it.
-        context_.counters.hot_bytes -= message.body.bytes();
-        message.body.clear();
-        message.hot = false;
+    if (!goes_out || (message.hot && waits_long(message))) {
+        cool(message); // Held, or where nobody can be reached: it may be long.
     }
     messages_.let_go(message);
+}
+
+bool outbound::waits_long(const queued_message& message) const {
+    const auto slots = slots_of(message.envelope.id);
+    return !slots.empty() && std::all_of(slots.begin(), slots.end(), [this](std::uint32_t slot) {
+        const schedule::waiting_item item = scheduler_.look_at(slot, clock_ms());
+        return item.is_held || item.is_deferred || scheduler_.waits(item.lane);
+    });
 }
 
 const policy::route* outbound::route_of(std::string_view address, held_routes held) const {

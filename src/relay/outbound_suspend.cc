@@ -87,6 +87,7 @@ bool outbound::keep_back(connection& asking) {
         kept.recipients.for_each(
             [&](std::uint32_t index) { asking.item.recipients.remove(index); });
         kept.not_before_ms = 0;
+        scheduler_.keep(asking.item);
         ++message.items;
         const std::string lane(scheduler_.destination(asking.item.lane));
         const std::uint32_t slot = scheduler_.add(kept, lane, clock_ms(), asking.item.slot);
@@ -96,15 +97,7 @@ bool outbound::keep_back(connection& asking) {
     scheduler_.put_off(asking.item, clock_at(until_s), clock_ms());
     asking.has_item = false;
     let_go(asking);
-    asking.reading = true; // Until it asks again: it is not to go away meanwhile.
-    context_.reactor.post([this, waiting = &asking] {
-        waiting->reading = false;
-        if (waiting->client == nullptr) {
-            drop(*waiting);
-        } else {
-            (void)waiting->client->wake();
-        }
-    });
+    ask_again(asking);
     return true;
 }
 

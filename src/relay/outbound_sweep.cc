@@ -28,6 +28,10 @@ void outbound::post_sweep(const std::shared_ptr<sweep>& under_way) {
 
 void outbound::go_on(const std::shared_ptr<sweep>& under_way) {
     sweep& one = *under_way;
+    if (one.is_reporting && reporter_.is_busy() && !stopping_) {
+        reporter_.when_it_has_room([this, under_way] { post_sweep(under_way); });
+        return;
+    }
     std::size_t seen = 0;
     while (!one.is_full && !stopping_ && one.next < scheduler_.slots_made() &&
            one.open < sweep_reads_max && seen++ < slots_a_turn) {
@@ -113,15 +117,18 @@ likeness outbound::lane_filter::of_lane(schedule::lane_id lane) {
     if (asked_.domain.empty()) {
         return likeness::all;
     }
-    if (const auto known = lanes_.find(lane); known != lanes_.end()) {
-        return known->second;
+    const std::string destination(lane == schedule::no_lane ? ""
+                                                            : owner_.scheduler_.destination(lane));
+    if (const auto known = lanes_.find(lane);
+        known != lanes_.end() && known->second.destination == destination) {
+        return known->second.found;
     }
-    const destination* to = owner_.destination_of(lane);
-    const bool is_named = to != nullptr && (name_of(*to) == asked_.domain ||
-                                            owner_.scheduler_.destination(lane) == asked_.domain);
+    const relay::destination* to = owner_.destination_of(lane);
+    const bool is_named =
+        to != nullptr && (name_of(*to) == asked_.domain || destination == asked_.domain);
     const bool is_shared = to == nullptr || to->route.relay != policy::relay_kind::mx;
     const likeness found = is_named ? likeness::all : is_shared ? likeness::some : likeness::none;
-    lanes_.emplace(lane, found);
+    lanes_.insert_or_assign(lane, known_lane{destination, found});
     return found;
 }
 

@@ -17,7 +17,8 @@ struct outbound::sweep {
     std::uint32_t next = 0; // Slot.
     std::size_t open = 0;   // Messages being read.
     std::size_t reads = 0;
-    bool is_full = false; // No more is wanted.
+    bool is_full = false;      // No more is wanted.
+    bool is_reporting = false; // Senders are told of it: no faster than that can be written.
     bool is_posted = false;
     bool has_ended = false;
 };
@@ -39,7 +40,13 @@ private:
     const outbound& owner_;
     queue_filter asked_;
     std::optional<std::uint32_t> tenant_; // Nothing: it has no mail here.
-    std::unordered_map<schedule::lane_id, likeness> lanes_;
+
+    struct known_lane {
+        std::string destination; // A number may be another lane's later.
+        likeness found = likeness::none;
+    };
+
+    std::unordered_map<schedule::lane_id, known_lane> lanes_;
 };
 
 } // namespace ebbgate::relay

@@ -112,6 +112,11 @@ task::flow<> relocation::move(std::uint64_t message_id) {
             ++moved_;
             if (outbound_.messages().contains(message_id)) {
                 outbound_.messages().moved(message_id, request.where);
+                // What was noted while the copy waited may be older in the log than the copy.
+                if (const std::string now = outbound_.state_of(message_id);
+                    !now.empty() && now != state) {
+                    context_.writer.note_state(message_id, now);
+                }
                 context_.writer.mark_moved(old);
             } else {
                 // It ended meanwhile: the old copy was marked then, this is the other one.

@@ -85,17 +85,19 @@ void reporter::send(queued_message& message) {
                                      dsn::action::delayed,
                                      dsn::action::relayed,
                                      dsn::action::delivered}) {
-        auto made = std::make_shared<job>();
-        made->message_id = message.envelope.id;
-        made->action = action;
+        std::shared_ptr<job> made;
         for (auto& [of, line] : noted.mapped()) {
-            if (of == action) {
-                made->lines.push_back(std::move(line));
+            if (of != action) {
+                continue;
             }
-        }
-        if (!made->lines.empty()) {
-            live_messages::keep(message);
-            waiting_.push_back(std::move(made));
+            if (made == nullptr || made->lines.size() == recipients_max) {
+                made = std::make_shared<job>();
+                made->message_id = message.envelope.id;
+                made->action = action;
+                live_messages::keep(message);
+                waiting_.push_back(made);
+            }
+            made->lines.push_back(std::move(line));
         }
     }
     start_next();
@@ -107,6 +109,11 @@ void reporter::start_next() {
         std::shared_ptr<job> next = std::move(waiting_.front());
         waiting_.pop_front();
         context_.flows.start(run(std::move(next)));
+    }
+    if (!is_busy()) {
+        for (const auto& then : std::exchange(want_room_, {})) {
+            then();
+        }
     }
 }
 
@@ -210,7 +217,8 @@ task::flow<> reporter::run(std::shared_ptr<job> job) {
     std::unique_ptr<queued_message> made = make(*about, written, id);
     const std::string meta = spool::encode_meta(made->envelope, made->prefix);
     bool is_stored = false;
-    while (!is_stored && !context_.flows.stopping()) {
+    bool is_too_large = false; // It cannot be by its bounds; if it is, its sender waits in vain.
+    while (!is_stored && !is_too_large && !context_.flows.stopping()) {
         task::signal settled(context_.reactor.ready());
         append_wait request;
         request.message_id = id;
@@ -221,7 +229,8 @@ task::flow<> reporter::run(std::shared_ptr<job> job) {
         context_.writer.append(request);
         co_await settled;
         is_stored = request.status == spool::append_status::durable;
-        if (is_stored) {
+        is_too_large = request.status == spool::append_status::too_large;
+        if (is_stored || is_too_large) {
             made->where = request.where;
             continue;
         }
@@ -229,15 +238,27 @@ task::flow<> reporter::run(std::shared_ptr<job> job) {
         co_await pause;
     }
     --running_;
-    if (!is_stored) {
+    if (!is_stored && !is_too_large) {
         co_return; // The daemon ends: after the start its recipients end again.
     }
-    context_.counters.hot_bytes += made->body.bytes();
-    context_.journal.reported(context_.reactor.unix_us(),
-                              job->message_id,
-                              made->envelope,
-                              made->bytes(),
-                              dsn::name_of(job->action));
+    if (is_stored) {
+        context_.journal.reported(context_.reactor.unix_us(),
+                                  job->message_id,
+                                  made->envelope,
+                                  made->bytes(),
+                                  dsn::name_of(job->action));
+        if (context_.counters.hot_bytes > context_.hot_bytes_max) {
+            made->body.clear(); // The spool has it.
+            made->hot = false;
+        }
+        context_.counters.hot_bytes += made->body.bytes();
+    } else {
+        context_.journal.note(context_.reactor.unix_us(),
+                              "bounce",
+                              message::to_text(job->message_id) + ": a report of " +
+                                  std::to_string(made->bytes()) +
+                                  " bytes is too large for the spool, and is not sent");
+    }
     if (job->action != dsn::action::delayed) {
         for (const report_line& line : job->lines) {
             about->reporting.remove(line.recipient);
@@ -245,7 +266,9 @@ task::flow<> reporter::run(std::shared_ptr<job> job) {
         settled_(*about);
     }
     messages_.let_go(*about);
-    add_(std::move(made));
+    if (is_stored) {
+        add_(std::move(made));
+    }
     start_next();
 }
 

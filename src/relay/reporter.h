@@ -5,9 +5,11 @@
 // Owner   Outbound of one shard.
 // Fails   A report that cannot be stored is tried again; until it is, its recipients stay in the
 //         message's state, so that after a crash they end, and are reported, once more.
-// Bounds  reports_max under way, the rest wait and keep their messages in memory: beyond
+// Bounds  reports_max under way, the rest wait and keep their messages in memory. Beyond
 // waiting_max
-//         is_busy(), and the owner lets nothing end. What is returned is bounded by codec/dsn.
+//         it is_busy(): what ends waits, and so do deliveries while reports can be stored at all;
+//         beyond waiting_most (the disk is full for long) in any case. recipients_max in one
+//         report; what is returned is bounded by codec/dsn.
 // Specs   RFC 3461, RFC 3464. Reports have a null return path, and nothing reports on them.
 
 #pragma once
@@ -42,6 +44,9 @@ class reporter {
 public:
     static constexpr std::size_t reports_max = 16;
     static constexpr std::size_t waiting_max = 1000;
+    static constexpr std::size_t waiting_most = 100'000;
+    // So that a report is an inline message whatever its texts are (writer_options).
+    static constexpr std::size_t recipients_max = 200;
     static constexpr std::uint64_t retry_ms = 10'000;
 
     reporter(relay::context& context, live_messages& messages)
@@ -62,6 +67,11 @@ public:
     void send(queued_message& message);
 
     [[nodiscard]] bool is_busy() const noexcept { return waiting_.size() > waiting_max; }
+
+    [[nodiscard]] bool is_full() const noexcept { return waiting_.size() > waiting_most; }
+
+    // Called once when it is not busy any more; at the end of the daemon, never.
+    void when_it_has_room(std::function<void()> then) { want_room_.push_back(std::move(then)); }
 
 private:
     struct job {
@@ -84,6 +94,7 @@ private:
     std::function<void(queued_message&)> settled_;
     std::unordered_map<std::uint64_t, std::vector<std::pair<dsn::action, report_line>>> noted_;
     std::deque<std::shared_ptr<job>> waiting_;
+    std::vector<std::function<void()>> want_room_;
     std::size_t running_ = 0;
 };
 

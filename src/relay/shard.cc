@@ -103,7 +103,10 @@ result<void> shard::set_up(spool::recovered_shard&& recovered, std::vector<std::
     spool::writer_options options;
     options.shard = index_;
     options.segment_bytes = server.spool.segment_bytes;
-    options.inline_bytes_max = server.spool.inline_bytes_max;
+    // What clients send goes to files of its own above the setting. The spool takes more: reports
+    // of ours, and copies of messages from before the setting was lowered.
+    options.inline_bytes_max =
+        std::max(server.spool.inline_bytes_max, config::spool_settings{}.inline_bytes_max);
     // The largest inline message fits a group, with the largest envelope and the record's own
     // bytes.
     constexpr std::size_t record_bytes_more = 64 * kib;
@@ -176,8 +179,10 @@ result<void> shard::set_up(spool::recovered_shard&& recovered, std::vector<std::
     }
     context_->server_tls = *identities;
     outbound_ = std::make_unique<relay::outbound>(*context_);
-    shared_.sites.set_listener(index_, [this](std::string site) {
-        post([this, site = std::move(site)] { outbound_->room_at(site); });
+    shared_.sites.set_listener(index_, [this](std::string site, site_limits::news what) {
+        post([this, site = std::move(site), what] {
+            what == site_limits::news::room ? outbound_->room_at(site) : outbound_->wanted_at(site);
+        });
     });
     relocation_ = std::make_unique<relay::relocation>(*context_, *outbound_);
     for (const spool::recovered_message& message : recovered.live) {
@@ -404,7 +409,8 @@ void shard::run() {
     reactor_->settle(settle_ms_max);
 }
 
-shard_status shard::status() const {
+shard_status shard::status() {
+    journal_->flush();
     shard_status status;
     status.counters = context_->counters;
     status.ring = reactor_->io().statistics();

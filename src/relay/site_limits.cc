@@ -39,7 +39,7 @@ bool site_limit::enter(std::uint32_t shard, std::uint32_t connections_max) {
         return true;
     }
     if (is_news) {
-        owner_.tell(~mark, name_);
+        owner_.tell(~mark, name_, site_limits::news::wanted);
     }
     return false;
 }
@@ -51,7 +51,7 @@ void site_limit::wait(std::uint32_t shard) noexcept {
 void site_limit::leave() {
     connections_.fetch_sub(1);
     if (const std::uint64_t shards = waiting_.exchange(0); shards != 0) {
-        owner_.tell(shards, name_);
+        owner_.tell(shards, name_, site_limits::news::room);
     }
 }
 
@@ -98,7 +98,7 @@ void site_limit::succeeded(std::uint32_t connections_max) noexcept {
     window_.compare_exchange_weak(seen, seen + more, std::memory_order_relaxed);
     if ((seen + more) / window_unit != seen / window_unit) {
         if (const std::uint64_t shards = waiting_.exchange(0); shards != 0) {
-            owner_.tell(shards, name_);
+            owner_.tell(shards, name_, site_limits::news::room);
         }
     }
 }
@@ -135,10 +135,10 @@ void site_limits::set_listener(std::uint32_t shard, listener tell) {
     listeners_[shard] = std::move(tell);
 }
 
-void site_limits::tell(std::uint64_t shards, const std::string& name) const {
+void site_limits::tell(std::uint64_t shards, const std::string& name, news what) const {
     for (std::size_t shard = 0; shard < listeners_.size(); ++shard) {
         if ((shards >> (shard % shards_max) & 1) != 0 && listeners_[shard]) {
-            listeners_[shard](name);
+            listeners_[shard](name, what);
         }
     }
 }

@@ -114,7 +114,10 @@ public:
     static constexpr std::uint32_t shards_max = 64; // Beyond, two share a bit and both are told.
 
     using site_pointer = std::shared_ptr<site_limit>;
-    using listener = std::function<void(std::string name)>;
+    // There may be room; or another shard waits for some.
+    enum class news : std::uint8_t { room, wanted };
+
+    using listener = std::function<void(std::string name, news what)>;
 
     [[nodiscard]] site_pointer find(const std::string& name);
 
@@ -135,7 +138,7 @@ private:
         std::size_t sweep_at = 1024; // When so many names are there, those nobody holds go.
     };
 
-    void tell(std::uint64_t shards, const std::string& name) const;
+    void tell(std::uint64_t shards, const std::string& name, news what) const;
 
     std::array<stripe, stripes> stripes_;
     std::vector<listener> listeners_;

@@ -1,8 +1,8 @@
 // Lanes that wait: at a site for room, or for a time.
 //
 // Owner   Outbound of one shard. A lane that the scheduler has forgotten meanwhile may still stand
-//         here; to unblock it does nothing.
-// Bounds  A lane stands once at each site, and once for each time.
+//         here; to block or unblock it does nothing.
+// Bounds  A lane stands once at each site, and once for each time; a site has one time.
 
 #pragma once
 
@@ -15,6 +15,7 @@
 #include <optional>
 #include <queue>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace ebbgate::relay {
@@ -54,33 +55,41 @@ private:
     std::uint64_t next_ = 0;
 };
 
-class timed_lanes {
+// What waits for a time: lanes, or the names of sites.
+template <typename Value>
+class timed {
 public:
-    void add(schedule::lane_id lane, std::int64_t until_ms) { lanes_.push({until_ms, lane}); }
+    void add(Value value, std::int64_t until_ms) { waiting_.push({until_ms, std::move(value)}); }
 
     // One whose time has come; nothing: none has.
-    [[nodiscard]] std::optional<schedule::lane_id> take(std::int64_t now_ms) {
-        if (lanes_.empty() || lanes_.top().until_ms > now_ms) {
+    [[nodiscard]] std::optional<Value> take(std::int64_t now_ms) {
+        if (waiting_.empty() || waiting_.top().until_ms > now_ms) {
             return std::nullopt;
         }
-        const schedule::lane_id due = lanes_.top().lane;
-        lanes_.pop();
+        Value due = waiting_.top().value;
+        waiting_.pop();
         return due;
     }
 
     [[nodiscard]] std::optional<std::int64_t> next_ms() const {
-        return lanes_.empty() ? std::nullopt : std::optional(lanes_.top().until_ms);
+        return waiting_.empty() ? std::nullopt : std::optional(waiting_.top().until_ms);
     }
 
 private:
-    struct timed {
+    struct entry {
         std::int64_t until_ms = 0;
-        schedule::lane_id lane = schedule::no_lane;
+        Value value;
 
-        auto operator<=>(const timed&) const = default;
+        auto operator<=>(const entry&) const = default;
     };
 
-    std::priority_queue<timed, std::vector<timed>, std::greater<>> lanes_;
+    std::priority_queue<entry, std::vector<entry>, std::greater<>> waiting_;
+};
+
+// The lanes that wait for room at a site.
+struct site_line {
+    lane_line lanes;
+    bool is_timed = false; // It is looked at again by itself.
 };
 
 } // namespace ebbgate::relay

@@ -53,14 +53,17 @@ struct destination {
 // How far TLS came. A connection made again in the clear keeps what the first one came to.
 enum class tls_state : std::uint8_t { untried, not_offered, refused, failed, established };
 
+// `coming`: the owner has one and fetches it, and wake() or shut_down() follows. After `none` the
+// connection parks until wake(), or until its idle time is over.
+enum class next_job_result : std::uint8_t { here, coming, none };
+
 class client;
 
 class client_owner {
 public:
     // Connected, greeted, and through EHLO: the destination works.
     virtual void on_ready(client& client) = 0;
-    // The next job, or nothing: the connection then parks until wake().
-    virtual bool next_job(client& client, job& next) = 0;
+    virtual next_job_result next_job(client& client, job& next) = 0;
     // The message bytes, in wire form and without the end mark: write_body() them, in any number of
     // calls, then call body_written(). Asked again (on_room) when the output has drained.
     virtual void send_body(client& client) = 0;

@@ -67,13 +67,18 @@ void client::take_job() {
         return;
     }
     job_ = {};
-    if (!owner_.next_job(*this, job_)) {
+    const next_job_result next = owner_.next_job(*this, job_);
+    if (next != next_job_result::here) {
         if (stopping_) {
             quit(); // The owner wants no more of it.
             return;
         }
         step_ = step::idle;
-        arm(settings_.idle_timeout_ms);
+        if (next == next_job_result::none) {
+            arm(settings_.idle_timeout_ms);
+        } else {
+            reactor_.timers().clear(deadline_);
+        }
         return;
     }
     has_job_ = true;

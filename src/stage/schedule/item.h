@@ -112,6 +112,7 @@ struct waiting_item {
     bool is_in_flight = false;
     bool is_held = false;
     bool is_put_off = false; // Deferred without an attempt.
+    bool is_noticed = false;
     lane_id lane = no_lane;  // Unless held.
     std::int64_t due_ms = 0; // When deferred.
     std::int64_t arrived_ms = 0;

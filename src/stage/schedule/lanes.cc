@@ -121,16 +121,18 @@ void scheduler::retry_now(lane_id id, std::int64_t now_ms) {
 }
 
 void scheduler::block(lane_id id) {
-    lane_of(id).is_blocked = true;
-    review(id);
+    set_blocked(id, true);
 }
 
 void scheduler::unblock(lane_id id) {
-    if (id >= lanes_.size() || !lanes_[id].used) {
-        return; // It was forgotten meanwhile.
+    set_blocked(id, false);
+}
+
+void scheduler::set_blocked(lane_id id, bool is_blocked) {
+    if (id < lanes_.size() && lanes_[id].used) { // Else it was forgotten meanwhile.
+        lanes_[id].is_blocked = is_blocked;
+        review(id);
     }
-    lane_of(id).is_blocked = false;
-    review(id);
 }
 
 void scheduler::opened(connection_permit& permit) {
@@ -239,6 +241,7 @@ waiting_item scheduler::look_at(std::uint32_t number, std::int64_t now_ms) const
     item.is_in_flight = seen.state == slot_state::in_flight;
     item.is_held = seen.state == slot_state::held;
     item.is_put_off = item.is_deferred && seen.is_put_off;
+    item.is_noticed = seen.is_noticed;
     item.lane = item.is_held ? no_lane : seen.lane;
     item.due_ms = item.is_deferred ? ms_of(times_.time_at(seen.place), now_ms) : 0;
     item.arrived_ms = std::int64_t{seen.arrived_s} * 1000;
@@ -251,6 +254,17 @@ void scheduler::for_each_item(lane_id id,
     std::uint32_t number = lane_of(id).by_arrival.first;
     while (number != no_slot && visit(look_at(number, now_ms))) {
         number = slots_[number].arrival.next;
+    }
+}
+
+void scheduler::for_each_newest(lane_id id,
+                                std::size_t items_max,
+                                const std::function<void(std::uint64_t message_id)>& visit) const {
+    std::uint32_t number = lane_of(id).by_arrival.last;
+    for (std::size_t seen = 0; seen < items_max && number != no_slot; ++seen) {
+        const std::uint32_t before = slots_[number].arrival.previous;
+        visit(slots_[number].message_id);
+        number = before;
     }
 }
 

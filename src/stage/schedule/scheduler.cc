@@ -147,10 +147,6 @@ delivery_item scheduler::put_in_flight(std::uint32_t number) {
     ++from.counters.in_flight;
     ++total_.in_flight;
     delivery_item item = item_of(number);
-    if (slots_[number].more_recipients) {
-        more_recipients_.erase(number);
-        slots_[number].more_recipients = false;
-    }
     review(item.lane);
     return item;
 }
@@ -211,6 +207,7 @@ scheduler::defer(const delivery_item& item, std::int64_t now_ms, std::int64_t no
     if (now_ms >= expiry) {
         ++from.counters.expired_total;
         ++total_.expired_total;
+        keep_recipients(number, item.recipients);
         return {.expired = true};
     }
     if (deferred.attempts < std::numeric_limits<std::uint16_t>::max()) {
@@ -231,16 +228,25 @@ scheduler::defer(const delivery_item& item, std::int64_t now_ms, std::int64_t no
     return {.due_ms = due_ms};
 }
 
-void scheduler::put_off(const delivery_item& item, std::int64_t until_ms, std::int64_t now_ms) {
+void scheduler::keep(const delivery_item& item) {
+    keep_recipients(checked_slot(item), item.recipients);
+}
+
+void scheduler::put_aside(const delivery_item& item, std::int64_t until_ms, std::int64_t now_ms) {
     const std::uint32_t number = checked_slot(item);
     lane_record& from = lane_of(item.lane);
     --from.counters.in_flight;
     --total_.in_flight;
     keep_recipients(number, item.recipients);
-    // When its time ends it is due, and expires as all that nobody could try.
-    make_deferred(number, std::min(until_ms, std::max(expiry_ms(slots_[number]), now_ms)), now_ms);
-    slots_[number].is_put_off = true;
+    make_deferred(number, until_ms, now_ms);
     review(item.lane);
+}
+
+void scheduler::put_off(const delivery_item& item, std::int64_t until_ms, std::int64_t now_ms) {
+    // When its time ends it is due, and expires as all that nobody could try.
+    const std::int64_t expiry = expiry_ms(slots_[checked_slot(item)]);
+    put_aside(item, std::min(until_ms, std::max(expiry, now_ms)), now_ms);
+    slots_[item.slot].is_put_off = true;
 }
 
 void scheduler::put_back(const delivery_item& item, std::int64_t now_ms) {

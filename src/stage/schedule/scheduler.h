@@ -13,7 +13,7 @@
 //         and oldest_age_ms() and for_each_lane(), which visit each lane.
 //
 // A connection's life, seen from here. next_due() grants it: open one with a new permit, or
-// unpark() one. Its coroutine calls take_next() until that returns nothing, and settles each item
+// unpark() one. It calls take_next() until that returns nothing, and settles each item
 // it got with exactly one of done(), defer(), put_back() or drop(). Then it calls park() (the
 // connection stays open, idle) or close().
 //
@@ -98,6 +98,10 @@ public:
     defer(const delivery_item& item, std::int64_t now_ms, std::int64_t not_before_ms = 0);
     // It was never tried (the connection failed first); it is first in line, attempts unchanged:
     void put_back(const delivery_item& item, std::int64_t now_ms);
+    // Not settled yet: from here on only these of its recipients are the item's.
+    void keep(const delivery_item& item);
+    // It waits until then, whatever its age; attempts unchanged:
+    void put_aside(const delivery_item& item, std::int64_t until_ms, std::int64_t now_ms);
     // It was not tried and shall not be before then; attempts unchanged:
     void put_off(const delivery_item& item, std::int64_t until_ms, std::int64_t now_ms);
     // Its message is gone (an operator removed it); not counted as done:
@@ -128,8 +132,11 @@ public:
     // Its rate is used up until then.
     void pause(lane_id lane, std::int64_t until_ms, std::int64_t now_ms);
     // No new connection until unblock(): others have those that its destination takes.
+    // Nothing happens to a lane that is forgotten by now.
     void block(lane_id lane);
     void unblock(lane_id lane);
+
+    [[nodiscard]] bool waits(lane_id lane) const { return waits(lane_of(lane)); }
 
     // It asks for nothing: as take_next(), which gives it nothing.
     void opened(connection_permit& permit);
@@ -171,6 +178,10 @@ public:
     void for_each_item(lane_id lane,
                        std::int64_t now_ms,
                        const std::function<bool(const waiting_item&)>& visit) const;
+    // The message of each item of a lane, newest first.
+    void for_each_newest(lane_id lane,
+                         std::size_t items_max,
+                         const std::function<void(std::uint64_t message_id)>& visit) const;
     void for_each_held(std::int64_t now_ms,
                        const std::function<bool(const waiting_item&)>& visit) const;
 
@@ -247,6 +258,7 @@ private:
     // Of lanes.cc: lanes.
     lane_record& lane_of(lane_id id);
     [[nodiscard]] const lane_record& lane_of(lane_id id) const;
+    void set_blocked(lane_id id, bool is_blocked);
     lane_id make_lane(std::string_view destination);
     void review(lane_id id); // After any change: in the turn or not, idle or not.
     [[nodiscard]] static bool waits(const lane_record& lane) noexcept;

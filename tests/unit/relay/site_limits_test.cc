@@ -81,8 +81,10 @@ TEST(SiteLimits, AHostOfOurOwnHasAllItMayAtOnce) {
 TEST(SiteLimits, WhoWasRefusedIsToldWhenThereIsRoom) {
     site_limits limits;
     std::vector<std::string> told;
-    limits.set_listener(0, [&](const std::string& name) { told.push_back("0 " + name); });
-    limits.set_listener(1, [&](const std::string& name) { told.push_back("1 " + name); });
+    limits.set_listener(
+        0, [&](const std::string& name, site_limits::news) { told.push_back("0 " + name); });
+    limits.set_listener(
+        1, [&](const std::string& name, site_limits::news) { told.push_back("1 " + name); });
     const auto site = limits.find("mx");
     site->begin(true);
     EXPECT_TRUE(site->enter(0, 1));

@@ -34,7 +34,7 @@ TEST(WaitingLanes, StandOnceInALineHoweverOftenTheyCome) {
 }
 
 TEST(WaitingLanes, ComeWhenTheirTimeHasCome) {
-    timed_lanes lanes;
+    timed<schedule::lane_id> lanes;
     EXPECT_FALSE(lanes.next_ms().has_value());
     lanes.add(1, 300);
     lanes.add(2, 100);

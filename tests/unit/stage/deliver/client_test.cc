@@ -119,21 +119,35 @@ std::string ok(const std::string& line) {
 
 class ClientTest : public ::testing::Test, public client_owner {
 protected:
+    struct fetch_timer : task::timer {
+        ClientTest* owner = nullptr;
+    };
+
     void SetUp() override {
         auto opened = task::reactor::open({});
         ASSERT_TRUE(opened.has_value());
         reactor_ = std::move(*opened);
         flusher_ = std::make_unique<net::flusher>(*reactor_);
         settings_.ehlo_name = "us.test";
+        fetch_.owner = this;
         envelope_.sender = "a@acme.test";
         envelope_.recipients.push_back({"b@far.test", "", 0});
     }
 
     void on_ready(client& client) override { ready_name_ = client.peer_name(); }
 
-    bool next_job(client&, job& next) override {
+    next_job_result next_job(client&, job& next) override {
         if (jobs_.empty()) {
-            return false;
+            if (coming_.empty()) {
+                return next_job_result::none;
+            }
+            fetch_.on_expire = [](task::timer& timer) noexcept {
+                ClientTest& self = *static_cast<fetch_timer&>(timer).owner;
+                self.jobs_ = std::exchange(self.coming_, {});
+                self.is_woken_ = self.client_->wake();
+            };
+            reactor_->timers().set(fetch_, reactor_->now_ms() + 100);
+            return next_job_result::coming;
         }
         pieces_ = std::move(jobs_.front());
         jobs_.pop_front();
@@ -144,7 +158,7 @@ protected:
         for (const std::string& piece : pieces_) {
             next.message_bytes += piece.size();
         }
-        return true;
+        return next_job_result::here;
     }
 
     void send_body(client& client) override {
@@ -227,6 +241,9 @@ protected:
     std::string ready_name_;
     std::string why_;
     push_back push_back_ = push_back::none;
+    std::deque<std::vector<std::string>> coming_; // Jobs that take a while.
+    fetch_timer fetch_;
+    bool is_woken_ = false;
     bool as_chunks_ = false;
     bool before_ready_ = false;
 };
@@ -427,4 +444,15 @@ TEST_F(ClientTest, OfManyRecipientsThoseThatWereRefusedAreNotInDoubt) {
 }
 
 } // namespace
+
+TEST_F(ClientTest, IdleTimeIsNotTheTimeInWhichTheOwnerFetchesAMessage) {
+    settings_.idle_timeout_ms = 0;
+    auto far = make_peer(both);
+    coming_.push_back({"Subject: x\r\n\r\ny\r\n"});
+    run(far->port());
+    EXPECT_TRUE(is_woken_);
+    ASSERT_EQ(outcomes_.size(), 1U);
+    EXPECT_EQ(outcomes_[0].result, attempt_result::delivered);
+}
+
 } // namespace ebbgate::deliver

@@ -56,7 +56,7 @@ struct owner final : client_owner {
         client.shut_down();
     }
 
-    bool next_job(client&, job&) override { return false; }
+    next_job_result next_job(client&, job&) override { return next_job_result::none; }
 
     void send_body(client&) override {}
 

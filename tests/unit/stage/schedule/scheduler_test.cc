@@ -484,6 +484,57 @@ TEST_F(Schedule, AnItemIsShownAsItWaits) {
     EXPECT_FALSE(seen[1].is_deferred);
 }
 
+TEST_F(Schedule, AnItemInFlightStillHasAllItsRecipients) {
+    delivery_item large = item(1);
+    large.recipients.add(70);
+    large.recipients.add(900);
+    const std::uint32_t slot = scheduler_.add(large, "a:25", start);
+    connection_permit permit = open(start);
+    auto taken = scheduler_.take_next(permit, start);
+    EXPECT_EQ(scheduler_.item_at(slot).recipients, large.recipients)
+        << "somebody may ask meanwhile";
+    taken->recipients.remove(900);
+    scheduler_.keep(*taken);
+    EXPECT_EQ(scheduler_.item_at(slot).recipients, taken->recipients);
+    scheduler_.put_back(*taken, start);
+    EXPECT_EQ(scheduler_.take_next(permit, start)->recipients, taken->recipients);
+}
+
+TEST_F(Schedule, AnItemThatExpiresAfterItsLastAttemptKeepsOnlyThoseThatAreLeft) {
+    delivery_item two = item(1);
+    two.recipients.add(5);
+    two.recipients.add(6);
+    const std::uint32_t slot = scheduler_.add(two, "a:25", start);
+    connection_permit permit = open(start + 5 * day - second);
+    auto taken = scheduler_.take_next(permit, start + 5 * day - second);
+    taken->recipients.remove(5);
+    EXPECT_TRUE(scheduler_.defer(*taken, start + 5 * day).expired);
+    EXPECT_EQ(scheduler_.item_at(slot).recipients, taken->recipients);
+}
+
+TEST_F(Schedule, WhatIsPutAsideWaitsWhateverItsAge) {
+    scheduler_.add(item(1), "a:25", start);
+    connection_permit permit = open(start);
+    scheduler_.put_aside(*scheduler_.take_next(permit, start), start + 10 * day, start);
+    EXPECT_FALSE(scheduler_.next_expired(start + 9 * day).has_value());
+    EXPECT_FALSE(scheduler_.take_next(permit, start + 9 * day).has_value());
+    EXPECT_TRUE(scheduler_.take_next(permit, start + 10 * day + second).has_value());
+}
+
+TEST_F(Schedule, ALaneThatIsForgottenCanBeBlockedAndUnblockedInVain) {
+    settings_.lanes_idle_max = 0;
+    scheduler_.configure(settings_);
+    scheduler_.add(item(1), "a:25", start);
+    const lane_id lane = *scheduler_.find_lane("a:25");
+    connection_permit permit = open(start);
+    scheduler_.done(*scheduler_.take_next(permit, start));
+    scheduler_.close(permit);
+    scheduler_.add(item(2), "b:25", start); // It goes.
+    scheduler_.block(lane);
+    scheduler_.unblock(lane);
+    scheduler_.block(lane_id{1'000'000});
+}
+
 TEST_F(Schedule, HeldMessagesWaitForTheirRelease) {
     for (std::uint64_t id = 1; id <= 3; ++id) {
         scheduler_.hold(item(id));
