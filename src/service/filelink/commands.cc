@@ -1,6 +1,7 @@
 #include "service/filelink/commands.h"
 
 #include "codec/json/writer.h"
+#include "service/admin/command_group.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -234,28 +235,21 @@ std::string short_form(std::string_view token) {
 }
 
 void add_commands(admin::dispatcher& to, blob::blob_store& store, audit kept) {
-    const auto all = std::make_shared<handlers>(store, std::move(kept));
-    using handler = std::string (handlers::*)(const request&);
-    const auto add = [&](std::string_view name, handler run, std::vector<argument> arguments) {
-        to.add({name,
-                std::move(arguments),
-                permission::tenants,
-                [all, run](const request& asked) { return ((*all).*run)(asked); },
-                false});
-    };
-    add("filelink list",
-        &handlers::list,
-        {optional_tenant,
-         {"after", argument_kind::text, false, 64},
-         {"rows", argument_kind::number, false}});
-    add("filelink show", &handlers::show, {link_argument, optional_tenant});
-    add("filelink revoke", &handlers::revoke, {link_argument, optional_tenant});
-    add("filelink extend",
-        &handlers::extend,
-        {link_argument,
-         optional_tenant,
-         {"keep", argument_kind::text, false, 64},
-         {"expires", argument_kind::number, false}});
+    admin::command_group group(
+        to, permission::tenants, std::make_shared<handlers>(store, std::move(kept)));
+    group.add("filelink list",
+              &handlers::list,
+              {optional_tenant,
+               {"after", argument_kind::text, false, 64},
+               {"rows", argument_kind::number, false}});
+    group.add("filelink show", &handlers::show, {link_argument, optional_tenant});
+    group.add("filelink revoke", &handlers::revoke, {link_argument, optional_tenant});
+    group.add("filelink extend",
+              &handlers::extend,
+              {link_argument,
+               optional_tenant,
+               {"keep", argument_kind::text, false, 64},
+               {"expires", argument_kind::number, false}});
 }
 
 } // namespace ebbgate::filelink

@@ -1,6 +1,7 @@
 #include "service/overlay/commands.h"
 
 #include "crypto/token.h"
+#include "service/admin/command_group.h"
 
 #include <fmt/format.h>
 
@@ -317,51 +318,42 @@ std::string handlers::reset_limit(const request& asked) {
 
 void add_commands(admin::dispatcher& to, overlay_store& store, policy_access access) {
     add_list_commands(to, store, access.in_force);
-    const auto all = std::make_shared<handlers>(store, std::move(access));
-    using handler = std::string (handlers::*)(const request&);
-    const auto add = [&](std::string_view name,
-                         handler run,
-                         std::vector<argument> arguments,
-                         permission who = permission::operators) {
-        to.add({name,
-                std::move(arguments),
-                who,
-                [all, run](const request& asked) { return ((*all).*run)(asked); },
-                false});
-    };
-    add("account add", &handlers::add_account, {tenant_argument, login_argument, hash_argument});
-    add("account passwd", &handlers::change_password, {login_argument, hash_argument});
-    add("account remove", &handlers::remove_account, {login_argument, optional_tenant});
-    add("account import",
-        &handlers::import_accounts,
-        {tenant_argument,
-         {"accounts", argument_kind::objects, true, import_accounts_max},
-         {"replace", argument_kind::flag, false},
-         {"more", argument_kind::flag, false}});
-    add("sender add",
-        &handlers::add_sender,
-        {tenant_argument, pattern_argument},
-        permission::tenants);
-    add("sender remove",
-        &handlers::remove_sender,
-        {tenant_argument, pattern_argument},
-        permission::tenants);
-    add("token add",
-        &handlers::add_token,
-        {tenant_argument,
-         {"label", argument_kind::text, true, 64},
-         {"digest", argument_kind::text, true, 64},
-         {"expires", argument_kind::number, false}});
-    add("token revoke",
-        &handlers::revoke_token,
-        {tenant_argument, {"label", argument_kind::text, true, 64}});
-    add("limit set",
-        &handlers::set_limit,
-        {rule_argument,
-         subject_argument,
-         {"rate", argument_kind::text, true, 64},
-         {"expires", argument_kind::number, false}});
-    add("limit reset", &handlers::reset_limit, {rule_argument, subject_argument});
+    admin::command_group group(
+        to, permission::operators, std::make_shared<handlers>(store, std::move(access)));
+    group.add(
+        "account add", &handlers::add_account, {tenant_argument, login_argument, hash_argument});
+    group.add("account passwd", &handlers::change_password, {login_argument, hash_argument});
+    group.add("account remove", &handlers::remove_account, {login_argument, optional_tenant});
+    group.add("account import",
+              &handlers::import_accounts,
+              {tenant_argument,
+               {"accounts", argument_kind::objects, true, import_accounts_max},
+               {"replace", argument_kind::flag, false},
+               {"more", argument_kind::flag, false}});
+    group.add("sender add",
+              &handlers::add_sender,
+              {tenant_argument, pattern_argument},
+              permission::tenants);
+    group.add("sender remove",
+              &handlers::remove_sender,
+              {tenant_argument, pattern_argument},
+              permission::tenants);
+    group.add("token add",
+              &handlers::add_token,
+              {tenant_argument,
+               {"label", argument_kind::text, true, 64},
+               {"digest", argument_kind::text, true, 64},
+               {"expires", argument_kind::number, false}});
+    group.add("token revoke",
+              &handlers::revoke_token,
+              {tenant_argument, {"label", argument_kind::text, true, 64}});
+    group.add("limit set",
+              &handlers::set_limit,
+              {rule_argument,
+               subject_argument,
+               {"rate", argument_kind::text, true, 64},
+               {"expires", argument_kind::number, false}});
+    group.add("limit reset", &handlers::reset_limit, {rule_argument, subject_argument});
 }
 
 } // namespace ebbgate::overlay

@@ -1,5 +1,6 @@
 // The commands that only show: what is in force, and what the overlay holds.
 
+#include "service/admin/command_group.h"
 #include "service/overlay/commands.h"
 
 #include <algorithm>
@@ -236,31 +237,23 @@ std::string list_handlers::show(const request& asked) {
 void add_list_commands(admin::dispatcher& to,
                        overlay_store& store,
                        std::function<policy::snapshot_pointer()> in_force) {
-    const auto all = std::make_shared<list_handlers>(store, std::move(in_force));
-    using handler = std::string (list_handlers::*)(const request&);
-    const auto add = [&](std::string_view name,
-                         handler run,
-                         std::vector<argument> arguments,
-                         permission who = permission::operators) {
-        to.add({name,
-                std::move(arguments),
-                who,
-                [all, run](const request& asked) { return ((*all).*run)(asked); },
-                false});
-    };
-    add("account list",
-        &list_handlers::list_accounts,
-        {optional_tenant, changes_argument, after_argument, rows_argument});
-    add("sender list",
-        &list_handlers::list_senders,
-        {optional_tenant, changes_argument, after_argument, rows_argument},
-        permission::tenants);
-    add("token list",
-        &list_handlers::list_tokens,
-        {optional_tenant, after_argument, rows_argument});
-    add("limit list", &list_handlers::list_limits, {after_argument, rows_argument});
-    add("audit", &list_handlers::list_audit, {optional_tenant, after_argument, rows_argument});
-    add("policy show", &list_handlers::show, {optional_tenant, after_argument, rows_argument});
+    admin::command_group group(
+        to, permission::operators, std::make_shared<list_handlers>(store, std::move(in_force)));
+    group.add("account list",
+              &list_handlers::list_accounts,
+              {optional_tenant, changes_argument, after_argument, rows_argument});
+    group.add("sender list",
+              &list_handlers::list_senders,
+              {optional_tenant, changes_argument, after_argument, rows_argument},
+              permission::tenants);
+    group.add("token list",
+              &list_handlers::list_tokens,
+              {optional_tenant, after_argument, rows_argument});
+    group.add("limit list", &list_handlers::list_limits, {after_argument, rows_argument});
+    group.add(
+        "audit", &list_handlers::list_audit, {optional_tenant, after_argument, rows_argument});
+    group.add(
+        "policy show", &list_handlers::show, {optional_tenant, after_argument, rows_argument});
 }
 
 } // namespace ebbgate::overlay

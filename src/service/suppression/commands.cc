@@ -4,6 +4,7 @@
 
 #include "codec/json/writer.h"
 #include "config/units.h"
+#include "service/admin/command_group.h"
 
 #include <fmt/format.h>
 
@@ -157,28 +158,21 @@ std::string handlers::remove(const request& asked) {
 } // namespace
 
 void add_commands(admin::dispatcher& to, suppression_list& list, hooks given) {
-    const auto all = std::make_shared<handlers>(list, std::move(given));
-    using handler = std::string (handlers::*)(const request&);
-    const auto add = [&](std::string_view name, handler run, std::vector<argument> arguments) {
-        to.add({name,
-                std::move(arguments),
-                permission::tenants,
-                [all, run](const request& asked) { return ((*all).*run)(asked); },
-                false});
-    };
-    add("suppression list",
-        &handlers::list,
-        {optional_tenant,
-         {"after", argument_kind::number, false},
-         {"rows", argument_kind::number, false}});
-    add("suppression add",
-        &handlers::add,
-        {tenant_argument,
-         address_argument,
-         {"reason", argument_kind::text, false, reply_bytes_max},
-         {"keep", argument_kind::text, false, 64},
-         {"expires", argument_kind::number, false}});
-    add("suppression remove", &handlers::remove, {tenant_argument, address_argument});
+    admin::command_group group(
+        to, permission::tenants, std::make_shared<handlers>(list, std::move(given)));
+    group.add("suppression list",
+              &handlers::list,
+              {optional_tenant,
+               {"after", argument_kind::number, false},
+               {"rows", argument_kind::number, false}});
+    group.add("suppression add",
+              &handlers::add,
+              {tenant_argument,
+               address_argument,
+               {"reason", argument_kind::text, false, reply_bytes_max},
+               {"keep", argument_kind::text, false, 64},
+               {"expires", argument_kind::number, false}});
+    group.add("suppression remove", &handlers::remove, {tenant_argument, address_argument});
 }
 
 } // namespace ebbgate::suppression
