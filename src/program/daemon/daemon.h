@@ -21,6 +21,7 @@
 #include "runtime/resolve/resolver.h"
 #include "runtime/tls/trust_store.h"
 #include "service/admin/admin_socket.h"
+#include "service/admin/audit.h"
 #include "service/admin/command.h"
 #include "service/admin/status_report.h"
 #include "service/api/http_api.h"
@@ -141,7 +142,7 @@ private:
     std::string suspend_list();
     [[nodiscard]] result<std::shared_ptr<const relay::suspensions>> read_suspensions();
     std::string put_suspensions_in_force(); // Empty, or why not.
-    void note_change(const admin::request& asked, std::string_view what, std::string after);
+    void note_change(const admin::request& asked, std::string after);
 
     // daemon_why.cc
     std::string why(const admin::request& asked);
@@ -193,6 +194,7 @@ private:
     std::vector<std::uint16_t> ports_;
     std::unique_ptr<files_thread> files_; // Null: no http or https listener.
     std::unique_ptr<overlay::overlay_store> overlay_;
+    admin::audit audit_; // In overlay_.
     std::unique_ptr<admin::dispatcher> commands_;
     std::unique_ptr<admin::admin_socket> admin_;
     std::unique_ptr<api::http_api> http_api_;

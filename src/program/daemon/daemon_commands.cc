@@ -33,14 +33,6 @@ std::string answer(bool good, std::string_view key, std::uint64_t count) {
     return text;
 }
 
-std::string changed(bool is_changed) {
-    std::string text;
-    json::writer out(text);
-    out.begin_object().member("ok", true).member("changed", is_changed);
-    out.member("in_force", true).end_object();
-    return text;
-}
-
 std::string not_an_address(std::string_view text) {
     return admin::refusal(
         admin::refusal_reason::usage,
@@ -65,7 +57,7 @@ std::optional<banned_subject> subject_of(std::string_view text) {
 
 // Answers after the change is on the disk.
 std::string durable(bool is_changed, bool is_durable) {
-    return is_durable ? changed(is_changed)
+    return is_durable ? admin::change_answer(is_changed)
                       : admin::refusal(admin::refusal_reason::failed,
                                        "in force, but not on the disk: see status");
 }
@@ -145,6 +137,7 @@ std::string daemon::release(std::string_view id_text) {
 void daemon::add_commands() {
     commands_ = std::make_unique<admin::dispatcher>(overlay::token_check_of(*overlay_),
                                                     overlay::denial_note_of(*overlay_));
+    audit_ = overlay::audit_of(*overlay_, [](const std::string& why) { note(why); });
     const auto operators = admin::permission::operators;
     commands_->add({"status", {}, operators, [this](const request&) { return status(); }, true});
     commands_->add({"reload",
@@ -244,11 +237,10 @@ std::string daemon::ban(const admin::request& asked) {
     case bans::ban_outcome::full:
         return admin::refusal(admin::refusal_reason::failed, "there are as many bans as can be");
     }
-    (void)overlay_->note({.who = {.uid = asked.from().uid},
-                          .what = "ban",
-                          .subject = config::to_text(subject->network),
-                          .after = seconds == 0 ? "" : fmt::format("{} s", seconds),
-                          .result = "done"});
+    audit_.note(asked,
+                {.subject = config::to_text(subject->network),
+                 .after = seconds == 0 ? "" : fmt::format("{} s", seconds),
+                 .result = "done"});
     return durable(true, is_durable);
 }
 
@@ -264,11 +256,10 @@ std::string daemon::unban(const admin::request& asked) {
                 all ? keeper.unban_all(now_us) : keeper.unban(subject->network, now_us);
             return std::pair(count, keeper.flush());
         });
-    (void)overlay_->note({.who = {.uid = asked.from().uid},
-                          .what = "unban",
-                          .subject = all ? "all" : config::to_text(subject->network),
-                          .after = fmt::format("{} lifted", lifted),
-                          .result = "done"});
+    audit_.note(asked,
+                {.subject = all ? "all" : config::to_text(subject->network),
+                 .after = fmt::format("{} lifted", lifted),
+                 .result = "done"});
     return durable(lifted > 0, is_durable);
 }
 
@@ -325,10 +316,9 @@ std::string daemon::ignore(const admin::request& asked, bool add) {
             add ? keeper.add_ignore(*network, now_us) : keeper.remove_ignore(*network, now_us);
         return std::pair(is_changed, keeper.flush());
     });
-    (void)overlay_->note({.who = {.uid = asked.from().uid},
-                          .what = add ? "ignore add" : "ignore remove",
-                          .subject = config::to_text(*network),
-                          .result = done ? "done" : "nothing to change"});
+    audit_.note(
+        asked,
+        {.subject = config::to_text(*network), .result = done ? "done" : "nothing to change"});
     return durable(done, is_durable);
 }
 

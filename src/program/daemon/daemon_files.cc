@@ -3,7 +3,6 @@
 #include "program/daemon/daemon.h"
 #include "relay/identities.h"
 #include "service/filelink/commands.h"
-#include "service/overlay/commands.h"
 #include "service/suppression/commands.h"
 #include "stage/outcome/event.h"
 
@@ -36,51 +35,13 @@ result<void> daemon::open_files() {
 }
 
 void daemon::add_link_commands() {
-    filelink::audit kept;
-    kept.note = [this](const admin::request& asked, const filelink::change_note& done) {
-        overlay::change by = overlay::by(asked);
-        overlay::audit_row row;
-        row.who = std::move(by.who);
-        row.what = by.command;
-        row.tenant = done.tenant;
-        row.subject = done.subject;
-        row.before = done.before;
-        row.after = done.after;
-        row.result = done.result;
-        if (const auto noted = overlay_->note(row); !noted) {
-            note("audit: " + noted.error().detail);
-        }
-    };
-    kept.may_change = [this](const admin::request& asked) {
-        const auto may = overlay_->may_change(overlay::by(asked).who);
-        return may && *may;
-    };
-    filelink::add_commands(*commands_, links_->store(), std::move(kept));
+    filelink::add_commands(*commands_, links_->store(), audit_);
 }
 
 void daemon::add_suppression_commands() {
-    suppression::hooks given;
-    given.is_tenant = [this](std::string_view tenant) {
+    suppression::add_commands(*commands_, *suppression_, audit_, [this](std::string_view tenant) {
         return policy_->find_tenant(tenant) != nullptr;
-    };
-    given.note = [this](const admin::request& asked, const suppression::change_note& done) {
-        overlay::change by = overlay::by(asked);
-        overlay::audit_row row;
-        row.who = std::move(by.who);
-        row.what = by.command;
-        row.tenant = done.tenant;
-        row.subject = done.subject;
-        row.after = done.after;
-        row.result = done.result;
-        if (const auto noted = overlay_->note(row); !noted) {
-            note("audit: " + noted.error().detail);
-        }
-    };
-    given.may_change = [this](const admin::request& asked) {
-        const auto may = overlay_->may_change(overlay::by(asked).who);
-        return may && *may;
-    };
-    suppression::add_commands(*commands_, *suppression_, std::move(given));
+    });
 }
 
 // On the thread that serves.

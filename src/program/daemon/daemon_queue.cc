@@ -365,7 +365,7 @@ std::string daemon::flush(const admin::request& asked) {
             done();
         });
     });
-    note_change(asked, "flush", fmt::format("{} items", count->load()));
+    note_change(asked, fmt::format("{} items", count->load()));
     std::string text;
     json::writer out(text);
     out.begin_object().member("ok", true).member("flushed", count->load());
@@ -396,7 +396,7 @@ std::string daemon::bounce(const admin::request& asked) {
     };
 
     // Before: a crash amid it must not leave what nobody asked for.
-    note_change(asked, "bounce", (asked.flag("quiet") ? "quiet: " : "") + reason);
+    note_change(asked, (asked.flag("quiet") ? "quiet: " : "") + reason);
     const auto count = std::make_shared<counting>();
     const bool is_quiet = asked.flag("quiet");
     const bool is_through = ask_each_shard([&](relay::shard& shard, std::function<void()> done) {
@@ -474,12 +474,7 @@ std::string daemon::resume(const admin::request& asked) {
     if (const std::string fault = put_suspensions_in_force(); !fault.empty()) {
         return fault;
     }
-    std::string text;
-    json::writer out(text);
-    out.begin_object().member("ok", true);
-    out.member("changed", done->verdict == overlay::verdict::changed);
-    out.member("in_force", true).end_object();
-    return text;
+    return admin::change_answer(done->verdict == overlay::verdict::changed);
 }
 
 std::string daemon::suspend_list() {
@@ -521,13 +516,12 @@ std::string daemon::put_suspensions_in_force() {
     return {};
 }
 
-void daemon::note_change(const admin::request& asked, std::string_view what, std::string after) {
-    (void)overlay_->note({.who = {.uid = asked.from().uid},
-                          .what = std::string(what),
-                          .tenant = std::string(asked.text("tenant")),
-                          .subject = subject_of(asked),
-                          .after = std::move(after),
-                          .result = "done"});
+void daemon::note_change(const admin::request& asked, std::string after) {
+    audit_.note(asked,
+                {.tenant = std::string(asked.text("tenant")),
+                 .subject = subject_of(asked),
+                 .after = std::move(after),
+                 .result = "done"});
 }
 
 } // namespace ebbgate::program

@@ -118,6 +118,14 @@ std::string refusal(refusal_reason reason, std::string_view error) {
     return text;
 }
 
+std::string change_answer(bool is_changed) {
+    std::string text;
+    json::writer out(text);
+    out.begin_object().member("ok", true).member("changed", is_changed);
+    out.member("in_force", true).end_object();
+    return text;
+}
+
 const json::value* request::find(std::string_view name) const noexcept {
     return arguments_ == nullptr ? nullptr : arguments_->find(name);
 }

@@ -43,6 +43,9 @@ enum class refusal_reason : std::uint8_t {
 // The answer that says no.
 [[nodiscard]] std::string refusal(refusal_reason reason, std::string_view error);
 
+// The answer to a change that is in force; false: it was so already.
+[[nodiscard]] std::string change_answer(bool is_changed);
+
 enum class argument_kind : std::uint8_t { text, number, flag, objects };
 
 struct argument {

@@ -18,6 +18,7 @@ namespace {
 
 using admin::argument;
 using admin::argument_kind;
+using admin::change_note;
 using admin::permission;
 using admin::refusal;
 using admin::refusal_reason;
@@ -44,7 +45,7 @@ void write_link(json::writer& out, const blob::link& one, std::int64_t now_unix_
 
 class handlers {
 public:
-    handlers(blob::blob_store& store, audit kept) : store_(store), audit_(std::move(kept)) {}
+    handlers(blob::blob_store& store, admin::audit kept) : store_(store), audit_(std::move(kept)) {}
 
     std::string list(const request& asked);
     std::string show(const request& asked);
@@ -62,19 +63,11 @@ private:
     answer(const request& asked, const blob::link& of, change_note done, const result<bool>& made);
 
     blob::blob_store& store_;
-    audit audit_;
+    admin::audit audit_;
 };
 
 std::string not_found() {
     return refusal(refusal_reason::not_found, "no such link");
-}
-
-std::string changed(bool is_changed) {
-    std::string text;
-    json::writer out(text);
-    out.begin_object().member("ok", true).member("changed", is_changed);
-    out.member("in_force", true).end_object();
-    return text;
 }
 
 std::expected<blob::link, std::string> handlers::find(const request& asked) {
@@ -98,8 +91,7 @@ std::expected<blob::link, std::string> handlers::find(const request& asked) {
 
 std::expected<blob::link, std::string> handlers::find_to_change(const request& asked) {
     if (audit_.may_change && !audit_.may_change(asked)) {
-        return std::unexpected(
-            refusal(refusal_reason::refused, "too many changes; try again in a minute"));
+        return std::unexpected(admin::too_many_changes());
     }
     auto found = find(asked);
     if (const std::string_view token = token_in(asked.text("link")); !found && !token.empty()) {
@@ -131,7 +123,7 @@ std::string handlers::answer(const request& asked,
     }
     done.result = *made ? "done" : "no such link"; // It expired and was swept meanwhile.
     note(asked, of, std::move(done));
-    return *made ? changed(true) : not_found();
+    return *made ? admin::change_answer(true) : not_found();
 }
 
 std::string handlers::list(const request& asked) {
@@ -179,7 +171,7 @@ std::string handlers::revoke(const request& asked) {
     }
     if (found->revoked_unix_s != 0) {
         note(asked, *found, {.before = "revoked", .after = "revoked", .result = "done"});
-        return changed(false);
+        return admin::change_answer(false);
     }
     const std::int64_t now = std::time(nullptr);
     return answer(asked,
@@ -234,7 +226,7 @@ std::string short_form(std::string_view token) {
     return fmt::format("{}...", token.substr(0, short_digits));
 }
 
-void add_commands(admin::dispatcher& to, blob::blob_store& store, audit kept) {
+void add_commands(admin::dispatcher& to, blob::blob_store& store, admin::audit kept) {
     admin::command_group group(
         to, permission::tenants, std::make_shared<handlers>(store, std::move(kept)));
     group.add("filelink list",

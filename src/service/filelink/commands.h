@@ -9,11 +9,11 @@
 #pragma once
 
 #include "config/units.h"
+#include "service/admin/audit.h"
 #include "service/admin/command.h"
 #include "store/blob/blob_store.h"
 
 #include <cstdint>
-#include <functional>
 #include <string>
 #include <string_view>
 
@@ -23,22 +23,9 @@ inline constexpr std::int64_t list_rows_max = 250; // Of a few KB each, at worst
 // No token's holder can have the gateway keep a file for ever.
 inline constexpr std::int64_t extend_seconds_max = 10 * 365 * config::day;
 
-// What the audit keeps of a change, or of one that was not made.
-struct change_note {
-    std::string tenant;  // Whose link; the asked one's when there is none.
-    std::string subject; // The link's short form: see short_form().
-    std::string before;
-    std::string after;
-    std::string result; // "done", or why not.
-};
-
-struct audit {
-    std::function<void(const admin::request& asked, const change_note& done)> note;
-    // False: this token's holder asks for too much. May be empty: everybody may.
-    std::function<bool(const admin::request& asked)> may_change;
-};
-
-void add_commands(admin::dispatcher& to, blob::blob_store& store, audit kept);
+// The audit's subject is a link's short_form(), its tenant whose link it is; the asked one's when
+// there is none.
+void add_commands(admin::dispatcher& to, blob::blob_store& store, admin::audit kept);
 
 // "e1eb36...", "e1eb36....pdf" or a URL that ends with either; empty: it is none.
 [[nodiscard]] std::string_view token_in(std::string_view text) noexcept;

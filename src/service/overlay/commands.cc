@@ -108,17 +108,13 @@ std::string handlers::answer(const result<outcome>& done, bool reload) {
 }
 
 std::string handlers::refuse(const request& asked, std::string_view subject, std::string why) {
-    audit_row row;
-    const change who = by(asked);
-    row.who = who.who;
-    row.what = who.command;
-    row.tenant = asked.text("tenant");
-    row.subject = subject;
-    row.result = std::move(why);
-    if (const auto noted = store_.note(row); !noted) {
+    const admin::change_note note{.tenant = std::string(asked.text("tenant")),
+                                  .subject = std::string(subject),
+                                  .result = std::move(why)};
+    if (const auto noted = store_.note(audit_row_of(asked, note)); !noted) {
         return failed(noted.error());
     }
-    return refusal(refusal_reason::refused, row.result);
+    return refusal(refusal_reason::refused, note.result);
 }
 
 // Reading the file costs as much as a reload: without a row, what is in force is the file's.
@@ -157,9 +153,7 @@ std::optional<std::string> handlers::hold_back(const request& asked) {
     if (!may) {
         return failed(may.error());
     }
-    return *may ? std::nullopt
-                : std::optional<std::string>(
-                      refusal(refusal_reason::refused, "too many changes; try again in a minute"));
+    return *may ? std::nullopt : std::optional<std::string>(admin::too_many_changes());
 }
 
 std::string handlers::put_account(const request& asked, std::string_view tenant) {
@@ -281,7 +275,7 @@ std::string handlers::add_token(const request& asked) {
     }
     auto done = store_.add_token(by(asked), added, asked.text("digest"));
     if (done && done->verdict == verdict::changed) {
-        return R"({"ok":true,"changed":true,"in_force":true})"; // Looked up at each use.
+        return admin::change_answer(true); // Looked up at each use.
     }
     return answer(done, false);
 }
@@ -289,7 +283,7 @@ std::string handlers::add_token(const request& asked) {
 std::string handlers::revoke_token(const request& asked) {
     auto done = store_.revoke_token(by(asked), asked.text("tenant"), asked.text("label"));
     if (done && done->verdict == verdict::changed) {
-        return R"({"ok":true,"changed":true,"in_force":true})";
+        return admin::change_answer(true);
     }
     return answer(done, false);
 }

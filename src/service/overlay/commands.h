@@ -9,6 +9,7 @@
 #pragma once
 
 #include "codec/json/writer.h"
+#include "service/admin/audit.h"
 #include "service/admin/command.h"
 #include "service/overlay/overlay_store.h"
 #include "stage/policy/snapshot.h"
@@ -49,8 +50,12 @@ void add_list_commands(admin::dispatcher& to,
 [[nodiscard]] admin::dispatcher::token_check token_check_of(overlay_store& store);
 [[nodiscard]] admin::dispatcher::denial_note denial_note_of(overlay_store& store);
 
-// Also for commands of others, which note() what they did.
+// For commands of others, which note what they did; `on_fault` is told when it could not be noted.
+[[nodiscard]] admin::audit audit_of(overlay_store& store,
+                                    std::function<void(const std::string& why)> on_fault);
+
 [[nodiscard]] change by(const admin::request& asked);
+[[nodiscard]] audit_row audit_row_of(const admin::request& asked, const admin::change_note& done);
 
 // Of the policy, in policy_show.cc: `after` counts tenants.
 void show_policy(json::writer& out,

@@ -4,6 +4,7 @@
 #include "service/overlay/commands.h"
 
 #include <ctime>
+#include <utility>
 
 namespace ebbgate::overlay {
 
@@ -13,6 +14,33 @@ change by(const admin::request& asked) {
              who == nullptr ? std::string() : who->token_label,
              who == nullptr ? std::string() : who->tenant},
             asked.command()};
+}
+
+audit_row audit_row_of(const admin::request& asked, const admin::change_note& done) {
+    change who = by(asked);
+    audit_row row;
+    row.who = std::move(who.who);
+    row.what = who.command;
+    row.tenant = done.tenant;
+    row.subject = done.subject;
+    row.before = done.before;
+    row.after = done.after;
+    row.result = done.result;
+    return row;
+}
+
+admin::audit audit_of(overlay_store& store, std::function<void(const std::string& why)> on_fault) {
+    admin::audit made;
+    made.note = [&store, on_fault = std::move(on_fault)](const admin::request& asked,
+                                                         const admin::change_note& done) {
+        if (const auto noted = store.note(audit_row_of(asked, done)); !noted) {
+            on_fault("audit: " + noted.error().detail);
+        }
+    };
+    made.may_change = [&store](const admin::request& asked) {
+        return store.may_change(by(asked).who).value_or(false);
+    };
+    return made;
 }
 
 admin::dispatcher::token_check token_check_of(overlay_store& store) {
@@ -30,16 +58,12 @@ admin::dispatcher::token_check token_check_of(overlay_store& store) {
 
 admin::dispatcher::denial_note denial_note_of(overlay_store& store) {
     return [&store](const admin::request& asked) {
-        const change who = by(asked);
-        if (!store.may_change(who.who).value_or(false)) {
+        const actor who = by(asked).who;
+        if (!store.may_change(who).value_or(false)) {
             return; // Denials are not worth more of the disk than changes.
         }
-        audit_row row;
-        row.who = who.who;
-        row.what = who.command;
-        row.tenant = who.who.token_tenant;
-        row.result = "denied";
-        (void)store.note(row); // The refusal stands, whether it can be written down or not.
+        // The refusal stands, whether it can be written down or not.
+        (void)store.note(audit_row_of(asked, {.tenant = who.token_tenant, .result = "denied"}));
     };
 }
 

@@ -31,7 +31,10 @@ constexpr argument address_argument{
 
 class handlers {
 public:
-    handlers(suppression_list& list, hooks given) : list_(list), hooks_(std::move(given)) {}
+    handlers(suppression_list& list,
+             admin::audit kept,
+             std::function<bool(std::string_view tenant)> is_tenant)
+        : list_(list), audit_(std::move(kept)), is_tenant_(std::move(is_tenant)) {}
 
     std::string list(const request& asked);
     std::string add(const request& asked);
@@ -45,17 +48,16 @@ private:
     void note(const request& asked, std::string after, std::string outcome) const;
 
     suppression_list& list_;
-    hooks hooks_;
+    admin::audit audit_;
+    std::function<bool(std::string_view tenant)> is_tenant_;
 };
 
 void handlers::note(const request& asked, std::string after, std::string outcome) const {
-    if (hooks_.note) {
-        hooks_.note(asked,
-                    {std::string(asked.text("tenant")),
-                     bounces::suppressed_form(asked.text("address")),
-                     std::move(after),
-                     std::move(outcome)});
-    }
+    audit_.note(asked,
+                {.tenant = std::string(asked.text("tenant")),
+                 .subject = bounces::suppressed_form(asked.text("address")),
+                 .after = std::move(after),
+                 .result = std::move(outcome)});
 }
 
 std::string
@@ -66,16 +68,12 @@ handlers::refuse(const request& asked, refusal_reason reason, const std::string&
 
 std::string handlers::changed(const request& asked, std::string after, bool is_changed) const {
     note(asked, std::move(after), "done");
-    std::string text;
-    json::writer out(text);
-    out.begin_object().member("ok", true).member("changed", is_changed);
-    out.member("in_force", true).end_object();
-    return text;
+    return admin::change_answer(is_changed);
 }
 
 std::string handlers::hindrance(const request& asked) const {
-    if (hooks_.may_change && !hooks_.may_change(asked)) {
-        return refusal(refusal_reason::refused, "too many changes; try again in a minute");
+    if (audit_.may_change && !audit_.may_change(asked)) {
+        return admin::too_many_changes();
     }
     if (!smtp::parse_mailbox(asked.text("address"), true)) {
         return refusal(refusal_reason::usage, "\"address\": expected local@domain");
@@ -120,7 +118,7 @@ std::string handlers::add(const request& asked) {
     if (expires != 0 && expires <= now) {
         return refuse(asked, refusal_reason::refused, "it would have expired already");
     }
-    if (hooks_.is_tenant && !hooks_.is_tenant(asked.text("tenant"))) {
+    if (!is_tenant_(asked.text("tenant"))) {
         return refuse(asked, refusal_reason::refused, "no such tenant");
     }
     const auto done = list_.add({0,
@@ -157,9 +155,14 @@ std::string handlers::remove(const request& asked) {
 
 } // namespace
 
-void add_commands(admin::dispatcher& to, suppression_list& list, hooks given) {
+void add_commands(admin::dispatcher& to,
+                  suppression_list& list,
+                  admin::audit kept,
+                  std::function<bool(std::string_view tenant)> is_tenant) {
     admin::command_group group(
-        to, permission::tenants, std::make_shared<handlers>(list, std::move(given)));
+        to,
+        permission::tenants,
+        std::make_shared<handlers>(list, std::move(kept), std::move(is_tenant)));
     group.add("suppression list",
               &handlers::list,
               {optional_tenant,

@@ -7,30 +7,19 @@
 
 #pragma once
 
+#include "service/admin/audit.h"
 #include "service/admin/command.h"
 #include "service/suppression/suppression_list.h"
 
 #include <functional>
-#include <string>
 #include <string_view>
 
 namespace ebbgate::suppression {
 
-// What the audit keeps of a change, or of one that was not made.
-struct change_note {
-    std::string tenant;
-    std::string subject; // The address.
-    std::string after;   // "suppressed until 1795535813", or empty.
-    std::string result;  // "done", or why not.
-};
-
-struct hooks {
-    std::function<bool(std::string_view tenant)> is_tenant;
-    std::function<void(const admin::request& asked, const change_note& done)> note;
-    // False: this token's holder asks for too much. May be empty: everybody may.
-    std::function<bool(const admin::request& asked)> may_change;
-};
-
-void add_commands(admin::dispatcher& to, suppression_list& list, hooks given);
+// The audit's subject is the address.
+void add_commands(admin::dispatcher& to,
+                  suppression_list& list,
+                  admin::audit kept,
+                  std::function<bool(std::string_view tenant)> is_tenant);
 
 } // namespace ebbgate::suppression

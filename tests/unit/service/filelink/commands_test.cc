@@ -38,7 +38,7 @@ protected:
             [this](const admin::request&) { ++denials_; });
         add_commands(*dispatcher_,
                      *store_,
-                     {[this](const admin::request& asked, const change_note& note) {
+                     {[this](const admin::request& asked, const admin::change_note& note) {
                           commands_.emplace_back(asked.command());
                           notes_.push_back(note);
                       },
@@ -94,7 +94,7 @@ protected:
     std::string folder_;
     std::unique_ptr<blob::blob_store> store_;
     std::unique_ptr<admin::dispatcher> dispatcher_;
-    std::vector<change_note> notes_;
+    std::vector<admin::change_note> notes_;
     std::vector<std::string> commands_;
     bool may_change_ = true;
     int denials_ = 0;
@@ -179,7 +179,7 @@ TEST_F(filelink_commands_test, a_revoked_link_stays_revoked) {
     EXPECT_EQ(notes_[1].before, "revoked");
     EXPECT_EQ(notes_[2].result, "the link was revoked");
     EXPECT_EQ(notes_[3].result, "no such link");
-    for (const change_note& note : notes_) {
+    for (const admin::change_note& note : notes_) {
         EXPECT_EQ(note.subject.find(one.token), std::string::npos) << "it would open the file";
     }
 }

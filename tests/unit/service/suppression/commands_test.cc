@@ -32,12 +32,13 @@ protected:
                 return admin::tenant_administrator{std::string(token.substr(6)), "label"};
             },
             [](const admin::request&) {});
-        add_commands(
-            *dispatcher_,
-            *list_,
-            {[](std::string_view tenant) { return tenant == "acme" || tenant == "bolt"; },
-             [this](const admin::request&, const change_note& note) { notes_.push_back(note); },
-             [this](const admin::request&) { return may_change_; }});
+        add_commands(*dispatcher_,
+                     *list_,
+                     {[this](const admin::request&, const admin::change_note& note) {
+                          notes_.push_back(note);
+                      },
+                      [this](const admin::request&) { return may_change_; }},
+                     [](std::string_view tenant) { return tenant == "acme" || tenant == "bolt"; });
     }
 
     void TearDown() override {
@@ -56,7 +57,7 @@ protected:
     std::string folder_;
     std::unique_ptr<suppression_list> list_;
     std::unique_ptr<admin::dispatcher> dispatcher_;
-    std::vector<change_note> notes_;
+    std::vector<admin::change_note> notes_;
     bool may_change_ = true;
 };
 
