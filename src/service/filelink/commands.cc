@@ -1,12 +1,12 @@
 #include "service/filelink/commands.h"
 
 #include "codec/json/writer.h"
+#include "service/admin/arguments.h"
 #include "service/admin/command_group.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <algorithm>
 #include <ctime>
 #include <expected>
 #include <memory>
@@ -19,6 +19,7 @@ namespace {
 using admin::argument;
 using admin::argument_kind;
 using admin::change_note;
+using admin::optional_tenant;
 using admin::permission;
 using admin::refusal;
 using admin::refusal_reason;
@@ -26,7 +27,6 @@ using admin::request;
 
 constexpr std::size_t short_digits = 12;
 
-constexpr argument optional_tenant{"tenant", argument_kind::text, false, 64};
 constexpr argument link_argument{"link", argument_kind::text, true, 2048}; // A URL, at most.
 
 std::string_view state_of(const blob::link& one, std::int64_t now_unix_s) {
@@ -127,9 +127,7 @@ std::string handlers::answer(const request& asked,
 }
 
 std::string handlers::list(const request& asked) {
-    const std::int64_t rows = asked.has("rows")
-                                  ? std::clamp<std::int64_t>(asked.number("rows"), 1, list_rows_max)
-                                  : list_rows_max;
+    const std::int64_t rows = admin::rows_of(asked, list_rows_max);
     const auto page =
         store_.list(asked.text("tenant"), asked.text("after"), static_cast<std::size_t>(rows));
     if (!page) {
@@ -231,17 +229,12 @@ void add_commands(admin::dispatcher& to, blob::blob_store& store, admin::audit k
         to, permission::tenants, std::make_shared<handlers>(store, std::move(kept)));
     group.add("filelink list",
               &handlers::list,
-              {optional_tenant,
-               {"after", argument_kind::text, false, 64},
-               {"rows", argument_kind::number, false}});
+              {optional_tenant, {"after", argument_kind::text, false, 64}, admin::rows_argument});
     group.add("filelink show", &handlers::show, {link_argument, optional_tenant});
     group.add("filelink revoke", &handlers::revoke, {link_argument, optional_tenant});
     group.add("filelink extend",
               &handlers::extend,
-              {link_argument,
-               optional_tenant,
-               {"keep", argument_kind::text, false, 64},
-               {"expires", argument_kind::number, false}});
+              {link_argument, optional_tenant, admin::keep_argument, admin::expires_argument});
 }
 
 } // namespace ebbgate::filelink

@@ -1,6 +1,7 @@
 #include "service/overlay/commands.h"
 
 #include "crypto/token.h"
+#include "service/admin/arguments.h"
 #include "service/admin/command_group.h"
 
 #include <fmt/format.h>
@@ -16,13 +17,13 @@ namespace {
 
 using admin::argument;
 using admin::argument_kind;
+using admin::optional_tenant;
 using admin::permission;
 using admin::refusal;
 using admin::refusal_reason;
 using admin::request;
+using admin::tenant_argument;
 
-constexpr argument tenant_argument{"tenant", argument_kind::text, true, 64};
-constexpr argument optional_tenant{"tenant", argument_kind::text, false, 64};
 constexpr argument login_argument{"login", argument_kind::text, true, 255};
 constexpr argument hash_argument{"hash", argument_kind::text, true, 384};
 constexpr argument pattern_argument{"pattern", argument_kind::text, true, 320};
@@ -337,7 +338,7 @@ void add_commands(admin::dispatcher& to, overlay_store& store, policy_access acc
               {tenant_argument,
                {"label", argument_kind::text, true, 64},
                {"digest", argument_kind::text, true, 64},
-               {"expires", argument_kind::number, false}});
+               admin::expires_argument});
     group.add("token revoke",
               &handlers::revoke_token,
               {tenant_argument, {"label", argument_kind::text, true, 64}});
@@ -346,7 +347,7 @@ void add_commands(admin::dispatcher& to, overlay_store& store, policy_access acc
               {rule_argument,
                subject_argument,
                {"rate", argument_kind::text, true, 64},
-               {"expires", argument_kind::number, false}});
+               admin::expires_argument});
     group.add("limit reset", &handlers::reset_limit, {rule_argument, subject_argument});
 }
 

@@ -1,5 +1,6 @@
 // The commands that only show: what is in force, and what the overlay holds.
 
+#include "service/admin/arguments.h"
 #include "service/admin/command_group.h"
 #include "service/overlay/commands.h"
 
@@ -12,21 +13,20 @@ namespace ebbgate::overlay {
 
 namespace {
 
+using admin::after_argument;
 using admin::argument;
 using admin::argument_kind;
+using admin::optional_tenant;
 using admin::permission;
 using admin::refusal;
 using admin::refusal_reason;
 using admin::request;
+using admin::rows_argument;
 
-constexpr argument optional_tenant{"tenant", argument_kind::text, false, 64};
-constexpr argument after_argument{"after", argument_kind::number, false};
-constexpr argument rows_argument{"rows", argument_kind::number, false};
 constexpr argument changes_argument{"changes", argument_kind::flag, false};
 
 std::int64_t rows_of(const request& asked) {
-    return asked.has("rows") ? std::clamp<std::int64_t>(asked.number("rows"), 1, page_rows_max)
-                             : page_rows_max;
+    return admin::rows_of(asked, page_rows_max);
 }
 
 std::string failed(const failure& fault) {

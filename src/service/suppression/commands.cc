@@ -4,11 +4,11 @@
 
 #include "codec/json/writer.h"
 #include "config/units.h"
+#include "service/admin/arguments.h"
 #include "service/admin/command_group.h"
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <ctime>
 #include <memory>
 #include <utility>
@@ -23,9 +23,8 @@ using admin::permission;
 using admin::refusal;
 using admin::refusal_reason;
 using admin::request;
+using admin::tenant_argument;
 
-constexpr argument tenant_argument{"tenant", argument_kind::text, true, 64};
-constexpr argument optional_tenant{"tenant", argument_kind::text, false, 64};
 constexpr argument address_argument{
     "address", argument_kind::text, true, bounces::suppressed_address_bytes_max};
 
@@ -82,8 +81,8 @@ std::string handlers::hindrance(const request& asked) const {
 }
 
 std::string handlers::list(const request& asked) {
-    const std::int64_t rows = asked.has("rows") ? asked.number("rows") : page_rows_max;
-    const auto found = list_.list(asked.text("tenant"), asked.number("after"), rows);
+    const auto found = list_.list(
+        asked.text("tenant"), asked.number("after"), admin::rows_of(asked, page_rows_max));
     if (!found) {
         return refusal(refusal_reason::failed, found.error().detail);
     }
@@ -165,16 +164,14 @@ void add_commands(admin::dispatcher& to,
         std::make_shared<handlers>(list, std::move(kept), std::move(is_tenant)));
     group.add("suppression list",
               &handlers::list,
-              {optional_tenant,
-               {"after", argument_kind::number, false},
-               {"rows", argument_kind::number, false}});
+              {admin::optional_tenant, admin::after_argument, admin::rows_argument});
     group.add("suppression add",
               &handlers::add,
               {tenant_argument,
                address_argument,
                {"reason", argument_kind::text, false, reply_bytes_max},
-               {"keep", argument_kind::text, false, 64},
-               {"expires", argument_kind::number, false}});
+               admin::keep_argument,
+               admin::expires_argument});
     group.add("suppression remove", &handlers::remove, {tenant_argument, address_argument});
 }
 
