@@ -1,8 +1,7 @@
 #include "relay/relocation.h"
 
-#include "ebbgate/spool/reader.h"
-
 #include "relay/outbound.h"
+#include "relay/spool_waits.h"
 
 #include <vector>
 
@@ -12,30 +11,6 @@ namespace {
 
 // What a pass could not move is not tried again at once: the disk, or the message, is bad.
 constexpr std::uint64_t pause_ms = 5'000;
-
-struct read_wait {
-    task::signal done;
-    spool::read_status status = spool::read_status::failed;
-};
-
-struct append_wait : spool::append_request {
-    task::signal* done = nullptr;
-    spool::append_status status = spool::append_status::failed;
-};
-
-void on_read(spool::message_reader&, spool::read_status status, void* context) noexcept {
-    read_wait& wait = *static_cast<read_wait*>(context);
-    wait.status = status;
-    wait.done.set();
-}
-
-void on_settled(spool::append_request& request,
-                spool::append_status status,
-                const spool::location&) noexcept {
-    append_wait& wait = static_cast<append_wait&>(request);
-    wait.status = status;
-    wait.done->set();
-}
 
 } // namespace
 
@@ -79,8 +54,9 @@ task::flow<> relocation::pass(std::uint64_t segment_id) {
 // The copy is made from the disk: the message may end, and its memory with it, at any wait here.
 task::flow<> relocation::move(std::uint64_t message_id) {
     const spool::location old = *outbound_.messages().where(message_id);
-    read_wait read{task::signal(context_.reactor.ready())};
-    spool::message_reader reader(context_.device, context_.writer.files(), on_read, &read);
+    read_wait read(context_.reactor.ready());
+    spool::message_reader reader(
+        context_.device, context_.writer.files(), read_wait::on_read, &read);
     reader.start(message_id, old);
     co_await read.done;
     bool good = read.status == spool::read_status::ready;
@@ -92,8 +68,7 @@ task::flow<> relocation::move(std::uint64_t message_id) {
     const bool is_live = outbound_.messages().contains(message_id);
     if (good && is_live) {
         const std::string state = outbound_.state_of(message_id);
-        task::signal settled(context_.reactor.ready());
-        append_wait request;
+        append_wait request(context_.reactor.ready());
         request.message_id = message_id;
         request.meta = reader.meta();
         request.state = state;
@@ -104,10 +79,8 @@ task::flow<> relocation::move(std::uint64_t message_id) {
             request.relocated_seed = reader.body_seed();
             request.relocated_hash = reader.body_hash();
         }
-        request.on_settled = on_settled;
-        request.done = &settled;
         context_.writer.append(request);
-        co_await settled;
+        co_await request.done;
         if (request.status == spool::append_status::durable) {
             ++moved_;
             if (outbound_.messages().contains(message_id)) {

@@ -1,9 +1,9 @@
 #include "relay/reporter.h"
 
 #include "ebbgate/smtp/data_decoder.h"
-#include "ebbgate/spool/reader.h"
 #include "ebbgate/spool/stored_meta.h"
 
+#include "relay/spool_waits.h"
 #include "runtime/task/scope.h"
 
 #include <algorithm>
@@ -12,30 +12,6 @@
 namespace ebbgate::relay {
 
 namespace {
-
-struct read_wait {
-    task::signal done;
-    spool::read_status status = spool::read_status::failed;
-};
-
-struct append_wait : spool::append_request {
-    task::signal* done = nullptr;
-    spool::append_status status = spool::append_status::failed;
-};
-
-void on_read(spool::message_reader&, spool::read_status status, void* context) noexcept {
-    read_wait& wait = *static_cast<read_wait*>(context);
-    wait.status = status;
-    wait.done.set();
-}
-
-void on_settled(spool::append_request& request,
-                spool::append_status status,
-                const spool::location&) noexcept {
-    append_wait& wait = static_cast<append_wait&>(request);
-    wait.status = status;
-    wait.done->set();
-}
 
 void append_unstuffed(std::string& to, smtp::dot_unstuffer& unstuffer, byte_view wire) {
     while (!wire.empty()) {
@@ -159,8 +135,9 @@ task::flow<std::string> reporter::read(queued_message* message, bool whole) {
     if (message->is_damaged) {
         co_return text; // Nothing of it is shown that may not be its own.
     }
-    read_wait wait{task::signal(context_.reactor.ready())};
-    spool::message_reader reader(context_.device, context_.writer.files(), on_read, &wait);
+    read_wait wait(context_.reactor.ready());
+    spool::message_reader reader(
+        context_.device, context_.writer.files(), read_wait::on_read, &wait);
     reader.start(message->envelope.id, message->where);
     co_await wait.done;
     while (wait.status == spool::read_status::ready && !is_enough()) {
@@ -219,15 +196,12 @@ task::flow<> reporter::run(std::shared_ptr<job> job) {
     bool is_stored = false;
     bool is_too_large = false; // It cannot be by its bounds; if it is, its sender waits in vain.
     while (!is_stored && !is_too_large && !context_.flows.stopping()) {
-        task::signal settled(context_.reactor.ready());
-        append_wait request;
+        append_wait request(context_.reactor.ready());
         request.message_id = id;
         request.meta = meta;
         request.body = &made->body;
-        request.on_settled = on_settled;
-        request.done = &settled;
         context_.writer.append(request);
-        co_await settled;
+        co_await request.done;
         is_stored = request.status == spool::append_status::durable;
         is_too_large = request.status == spool::append_status::too_large;
         if (is_stored || is_too_large) {
