@@ -1,5 +1,6 @@
 #include "program/daemon/daemon.h"
 
+#include "program/process/file_limit.h"
 #include "runtime/resolve/dnssec_probe.h"
 #include "service/admin/metrics.h"
 #include "service/overlay/commands.h"
@@ -87,13 +88,6 @@ std::future<dns::dnssec_support> probe(const config::dns_settings& given,
     });
 }
 
-void raise_file_limit() {
-    rlimit files{};
-    getrlimit(RLIMIT_NOFILE, &files);
-    files.rlim_cur = files.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &files);
-}
-
 } // namespace
 
 daemon::daemon(config::server server)
@@ -171,7 +165,7 @@ void daemon::note(const std::string& text) {
 
 result<void> daemon::start() {
     started_ = std::chrono::steady_clock::now();
-    raise_file_limit();
+    process::raise_file_limit();
     sigset_t signals;
     sigemptyset(&signals);
     for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGUSR1}) {

@@ -2,20 +2,17 @@
 
 #include "config/address.h"
 #include "program/delay/delay_relay.h"
+#include "program/process/file_limit.h"
+#include "program/process/run.h"
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
-#include <sys/resource.h>
-
-#include <csignal>
 #include <cstdio>
 
 namespace {
 
 using namespace ebbgate; // NOLINT(google-build-using-namespace): this file is the program
-
-volatile std::sig_atomic_t stop_asked = 0;
 
 // LISTEN=TARGET, each ADDRESS:PORT.
 bool parse_route(const std::string& text, delay::route& route) {
@@ -78,12 +75,8 @@ int main(int argc, char** argv) {
         fmt::print(stderr, "--delay {}: want milliseconds, such as 20ms\n", delay);
         return 2;
     }
-    rlimit files{};
-    getrlimit(RLIMIT_NOFILE, &files);
-    files.rlim_cur = files.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &files);
-    std::signal(SIGTERM, [](int) { stop_asked = 1; });
-    std::signal(SIGINT, [](int) { stop_asked = 1; });
+    process::raise_file_limit();
+    process::catch_stop_signals();
 
     auto reactor = task::reactor::open({});
     if (!reactor) {
@@ -104,13 +97,7 @@ int main(int argc, char** argv) {
     }
     fmt::print("listening{}\n", where);
     std::fflush(stdout);
-    const std::uint64_t begun_ms = (*reactor)->now_ms();
-    while (stop_asked == 0) {
-        (*reactor)->run_once(100);
-        if (seconds > 0 && static_cast<double>((*reactor)->now_ms() - begun_ms) > seconds * 1e3) {
-            break;
-        }
-    }
+    process::run(**reactor, seconds);
     fmt::print("{{\"connections\":{},\"refused\":{},\"bytes\":{}}}\n",
                relay.totals().connections,
                relay.totals().refused,

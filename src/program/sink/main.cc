@@ -1,23 +1,20 @@
 // ebbgate-sink: receives mail for tests, counts it, finds what is missing or doubled.
 
 #include "config/address.h"
+#include "program/process/file_limit.h"
+#include "program/process/run.h"
 #include "program/sink/sink.h"
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
-#include <sys/resource.h>
-
 #include <algorithm>
-#include <csignal>
 #include <cstdio>
 #include <fstream>
 
 namespace {
 
 using namespace ebbgate; // NOLINT(google-build-using-namespace): this file is the program
-
-volatile std::sig_atomic_t stop_asked = 0;
 
 // COMMAND:WHAT[/N][@PATTERN], for instance rcpt:defer/10@d3.test.
 bool parse_rule(std::string text, sink::rule& rule) {
@@ -204,12 +201,8 @@ int main(int argc, char** argv) {
         }
         options.tls = std::move(*made);
     }
-    rlimit files{};
-    getrlimit(RLIMIT_NOFILE, &files);
-    files.rlim_cur = files.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &files);
-    std::signal(SIGTERM, [](int) { stop_asked = 1; });
-    std::signal(SIGINT, [](int) { stop_asked = 1; });
+    process::raise_file_limit();
+    process::catch_stop_signals();
 
     auto reactor = task::reactor::open({});
     if (!reactor) {
@@ -231,19 +224,13 @@ int main(int argc, char** argv) {
     std::fflush(stdout);
     write_file(ready_file, where);
 
-    const std::uint64_t begun_ms = (*reactor)->now_ms();
     std::uint64_t written_ms = 0;
-    while (stop_asked == 0) {
-        (*reactor)->run_once(100);
-        const std::uint64_t now_ms = (*reactor)->now_ms();
+    process::run(**reactor, seconds, [&](std::uint64_t now_ms) {
         if (!json_file.empty() && now_ms - written_ms > 200) {
             written_ms = now_ms;
             write_file(json_file, totals_json(sink, false));
         }
-        if (seconds > 0 && static_cast<double>(now_ms - begun_ms) > seconds * 1e3) {
-            break;
-        }
-    }
+    });
     if (!ids_file.empty()) {
         std::ofstream out(ids_file);
         for (const std::string& id : sink.totals().ids) {

@@ -1,12 +1,11 @@
 // ebbgate-source: sends many messages over many sessions and says how it went.
 
 #include "config/address.h"
+#include "program/process/file_limit.h"
 #include "program/source/load.h"
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
-
-#include <sys/resource.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -178,10 +177,7 @@ int main(int argc, char** argv) {
             return 2;
         }
     }
-    rlimit files{};
-    getrlimit(RLIMIT_NOFILE, &files);
-    files.rlim_cur = files.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &files);
+    process::raise_file_limit();
 
     tls::initialise();
     auto context = tls::context::for_client();
