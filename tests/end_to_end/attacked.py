@@ -54,6 +54,29 @@ def connect_many(count, port, base=2):
     return made
 
 
+# What a Hop does in place of a reply, as an action of its faults.
+def closing(_plain, _reply):
+    return False
+
+
+def resetting(plain, _reply):
+    reset(plain)
+    return False
+
+
+def once(action):
+    """As an action of a connection that is used again: the second time it does what is right."""
+    done = []
+
+    def act(plain, reply):
+        if done:
+            plain.sendall(reply)
+            return True
+        done.append(True)
+        return action(plain, reply)
+    return act
+
+
 def saying(*texts, go_on=False, pause=0.05):
     def action(plain, _reply):
         for text in texts:

@@ -4,32 +4,11 @@
 import time
 import unittest
 
-from attacked import Attacked, reset, saying
+from attacked import Attacked, closing, once, resetting, saying
 from gateway import Hop
 
 CHUNKING = ("8BITMIME", "SIZE 100000000", "CHUNKING")
 HEAD = "From: a@acme.test\r\nSubject: x\r\n\r\n"
-
-
-def closing(_plain, _reply):
-    return False
-
-
-def resetting(plain, _reply):
-    reset(plain)
-    return False
-
-
-def once(action):
-    done = []
-
-    def act(plain, reply):
-        if done:
-            plain.sendall(reply)
-            return True
-        done.append(True)
-        return action(plain, reply)
-    return act
 
 
 class Deaf(Hop):

@@ -9,16 +9,7 @@ import threading
 import time
 import unittest
 
-from attacked import Attacked, reset, saying
-
-
-def closing(_plain, _reply):
-    return False
-
-
-def resetting(plain, _reply):
-    reset(plain)
-    return False
+from attacked import Attacked, closing, once, resetting, saying
 
 
 def adding(text, pause=0.0):
@@ -50,17 +41,12 @@ def endless(plain, reply):
     return False
 
 
-def once(action):
-    """As an action of a connection that is used again: the second time it does what is right."""
-    done = []
-
-    def act(plain, reply):
-        if done:
-            plain.sendall(reply)
-            return True
-        done.append(True)
-        return action(plain, reply)
-    return act
+def stalling(until):
+    """Says nothing before `until` is set, and then closes."""
+    def action(_plain, _reply):
+        until.wait(60)
+        return False
+    return action
 
 
 FAULTS = {"close": closing, "reset": resetting, "421": saying(b"421 4.3.2 going down\r\n"),
@@ -125,20 +111,16 @@ class RudeNextHops(Attacked):
         wait = threading.Event()
         self.addCleanup(wait.set)
 
-        def stalling(_plain, _reply):
-            wait.wait(60)
-            return False
-
         def half_a_reply(plain, reply):
             plain.sendall(reply[:5])
-            return stalling(plain, reply)
+            return stalling(wait)(plain, reply)
 
         def byte_by_byte_for_ever(plain, reply):
             while not wait.is_set():
                 plain.sendall(reply[:3] + b"-x\r\n")
                 time.sleep(0.2)
             return False
-        faults = {"stalling": stalling, "half": half_a_reply, "slow": byte_by_byte_for_ever}
+        faults = {"stalling": stalling(wait), "half": half_a_reply, "slow": byte_by_byte_for_ever}
         kinds = {"plain": {"pipelining": False}, "pipelined": {}, "bdat": {"offers": ("CHUNKING", "SIZE 100000000")}}
         tls = self.tls_context()
         cases = [(kind, step, name) for kind in kinds for step in (*STEPS, "starttls") for name in faults
@@ -254,11 +236,7 @@ class RudeNextHops(Attacked):
     def test_a_hop_that_stalls_holds_up_nobody_else_nor_the_end(self):
         wait = threading.Event()
         self.addCleanup(wait.set)
-
-        def stall(_plain, _reply):
-            wait.wait(60)
-            return False
-        hops = [self.hop(*[(step, stall)] * 30) for step in STEPS]
+        hops = [self.hop(*[(step, stalling(wait))] * 30) for step in STEPS]
         good = self.hop()
         gateway = self.routed([*hops, good])
         for number in range(len(hops)):
