@@ -1,6 +1,7 @@
 // Every record is read whole, and refused when it is cut at any byte or has one byte too many.
 
 #include "codec/dns/rdata.h"
+#include "wire_name.h"
 
 #include <gtest/gtest.h>
 
@@ -12,17 +13,6 @@ namespace {
 
 using namespace std::string_literals;      // NOLINT(google-build-using-namespace): literals
 using namespace std::string_view_literals; // NOLINT(google-build-using-namespace): literals
-
-std::string wire_name(std::string_view text) {
-    std::string wire;
-    while (!text.empty()) {
-        const std::size_t length = std::min(text.find('.'), text.size());
-        wire += static_cast<char>(length);
-        wire += text.substr(0, length);
-        text.remove_prefix(std::min(length + 1, text.size()));
-    }
-    return wire + '\0';
-}
 
 struct name_case {
     std::string_view name;

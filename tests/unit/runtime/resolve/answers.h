@@ -2,9 +2,9 @@
 
 #pragma once
 
+#include "../../codec/dns/wire_name.h"
 #include "runtime/resolve/answer.h"
 
-#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -12,17 +12,6 @@
 #include <vector>
 
 namespace ebbgate::dns {
-
-inline std::string wire_name(std::string_view text) {
-    std::string wire;
-    while (!text.empty()) {
-        const std::size_t length = std::min(text.find('.'), text.size());
-        wire += static_cast<char>(length);
-        wire += text.substr(0, length);
-        text.remove_prefix(std::min(length + 1, text.size()));
-    }
-    return wire + '\0';
-}
 
 inline answer found(std::vector<std::string> rdata, bool secure = false) {
     answer made;
