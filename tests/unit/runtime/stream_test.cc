@@ -1,11 +1,10 @@
 // Streams over a real ring and loopback TCP: order, back-pressure, exhaustion and the end.
 
+#include "loopback.h"
 #include "runtime/net/stream.h"
 
 #include <gtest/gtest.h>
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <string>
@@ -41,19 +40,9 @@ protected:
         flusher_ = std::make_unique<flusher>(*reactor_);
         // TCP, as in life: a multishot receive on a socket pair misses an end that was already
         // there when the data was read (kernel 6.18).
-        const int listening = socket(AF_INET, SOCK_STREAM, 0);
-        sockaddr_in address{};
-        address.sin_family = AF_INET;
-        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        socklen_t bytes = sizeof address;
-        ASSERT_EQ(bind(listening, reinterpret_cast<sockaddr*>(&address), bytes), 0);
-        ASSERT_EQ(listen(listening, 1), 0);
-        getsockname(listening, reinterpret_cast<sockaddr*>(&address), &bytes);
-        peer_ = socket(AF_INET, SOCK_STREAM, 0);
-        ASSERT_EQ(connect(peer_, reinterpret_cast<sockaddr*>(&address), bytes), 0);
-        const int accepted = accept(listening, nullptr, nullptr);
-        close(listening);
-        stream_ = new stream(*reactor_, *flusher_, accepted, taker_);
+        const connected_sockets ends = connect_on_loopback();
+        peer_ = ends.client;
+        stream_ = new stream(*reactor_, *flusher_, ends.server, taker_);
     }
 
     void turns(int count) {

@@ -1,13 +1,11 @@
 // Two filters talk over loopback: our client against our server, with a certificate made for the
 // test by the openssl program.
 
-#include "loopback_client.h"
+#include "loopback.h"
 #include "runtime/tls/tls.h"
 
 #include <gtest/gtest.h>
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <cstdio>
@@ -51,20 +49,9 @@ protected:
         ASSERT_TRUE(made.has_value()) << made.error().detail;
         reactor_ = std::move(*made);
         flusher_ = std::make_unique<net::flusher>(*reactor_);
-        const int listening = socket(AF_INET, SOCK_STREAM, 0);
-        sockaddr_in address{};
-        address.sin_family = AF_INET;
-        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        socklen_t bytes = sizeof address;
-        ASSERT_EQ(bind(listening, reinterpret_cast<sockaddr*>(&address), bytes), 0);
-        ASSERT_EQ(listen(listening, 1), 0);
-        getsockname(listening, reinterpret_cast<sockaddr*>(&address), &bytes);
-        const int connecting = socket(AF_INET, SOCK_STREAM, 0);
-        ASSERT_EQ(connect(connecting, reinterpret_cast<sockaddr*>(&address), bytes), 0);
-        client_ = new net::stream(*reactor_, *flusher_, connecting, client_end_);
-        server_ =
-            new net::stream(*reactor_, *flusher_, accept(listening, nullptr, nullptr), server_end_);
-        close(listening);
+        const net::connected_sockets ends = net::connect_on_loopback();
+        client_ = new net::stream(*reactor_, *flusher_, ends.client, client_end_);
+        server_ = new net::stream(*reactor_, *flusher_, ends.server, server_end_);
     }
 
     void TearDown() override {

@@ -1,11 +1,10 @@
 // The way between the listener's thread and the management thread: bounded, and over when stopped.
 
+#include "../../runtime/loopback.h"
 #include "program/daemon/http_thread.h"
 
 #include <gtest/gtest.h>
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <poll.h>
@@ -33,12 +32,7 @@ protected:
     }
 
     int ask(std::string_view path) {
-        const int fd = socket(AF_INET, SOCK_STREAM, 0);
-        sockaddr_in address{};
-        address.sin_family = AF_INET;
-        address.sin_port = htons(http_->port());
-        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        EXPECT_EQ(connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+        const int fd = net::connect_to_loopback(http_->port());
         const timeval limit{30, 0};
         setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
         const std::string text = "GET " + std::string(path) + " HTTP/1.1\r\nHost: a\r\n\r\n";

@@ -1,14 +1,12 @@
 // A client that asks something of the certificate, against our own server and openssl's.
 
-#include "../loopback_client.h"
+#include "../loopback.h"
 #include "pki.h"
 #include "runtime/tls/certificate.h"
 #include "runtime/tls/tls.h"
 
 #include <gtest/gtest.h>
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -153,23 +151,13 @@ protected:
     ending shake(const std::string& chain, const std::string& key, const requirement& required) {
         auto server = context::for_server(made()->path(chain), made()->path(key));
         EXPECT_TRUE(server.has_value()) << server.error().detail;
-        const int listening = socket(AF_INET, SOCK_STREAM, 0);
-        sockaddr_in address{};
-        address.sin_family = AF_INET;
-        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        socklen_t bytes = sizeof address;
-        EXPECT_EQ(bind(listening, reinterpret_cast<sockaddr*>(&address), bytes), 0);
-        EXPECT_EQ(listen(listening, 1), 0);
-        getsockname(listening, reinterpret_cast<sockaddr*>(&address), &bytes);
-        const int fd = net::connect_to_loopback(ntohs(address.sin_port));
+        const net::connected_sockets ends = net::connect_on_loopback();
         net::recording_observer observer;
-        auto* stream =
-            new net::stream(*reactor_, *flusher_, accept(listening, nullptr, nullptr), observer);
-        close(listening);
+        auto* stream = new net::stream(*reactor_, *flusher_, ends.server, observer);
         stream->set_filter(make_server_filter(std::make_shared<server_identities>(*server),
                                               [](const std::string&, const std::string&) {}));
         stream->start_input();
-        ending end = shake(fd, required);
+        ending end = shake(ends.client, required);
         if (observer.closed == 0) {
             stream->abort();
         }

@@ -1,7 +1,7 @@
 // Bodies that are files: whole, in parts, slowly, cut short, and each descriptor closed once; the
 // same through TLS.
 
-#include "../../runtime/loopback_client.h"
+#include "../../runtime/loopback.h"
 #include "service/http/server.h"
 
 #include <gtest/gtest.h>

@@ -1,6 +1,6 @@
 // The server over a real ring and loopback TCP: order, limits, deadlines and ends.
 
-#include "../../runtime/loopback_client.h"
+#include "../../runtime/loopback.h"
 #include "service/http/server.h"
 
 #include <gtest/gtest.h>

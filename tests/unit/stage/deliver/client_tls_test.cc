@@ -1,13 +1,12 @@
 // A client against a server that speaks just enough SMTP to come to STARTTLS: what is required of
 // its certificate, and what the client says of it.
 
+#include "../../runtime/loopback.h"
 #include "../../runtime/tls/pki.h"
 #include "stage/deliver/client.h"
 
 #include <gtest/gtest.h>
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <chrono>
@@ -91,19 +90,12 @@ protected:
     owner deliver_to(const std::string& ehlo, tls_use use, const tls::requirement& required) {
         auto reactor = std::move(*task::reactor::open({}));
         net::flusher flusher(*reactor);
-        const int listening = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        sockaddr_in address{};
-        address.sin_family = AF_INET;
-        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        socklen_t bytes = sizeof address;
-        EXPECT_EQ(bind(listening, reinterpret_cast<sockaddr*>(&address), bytes), 0);
-        EXPECT_EQ(listen(listening, 4), 0);
-        getsockname(listening, reinterpret_cast<sockaddr*>(&address), &bytes);
+        const net::listening_socket listening = net::listen_on_loopback(SOCK_NONBLOCK);
         auto identities = std::make_shared<tls::server_identities>(
             *tls::context::for_server(made()->path("good.chain"), made()->path("good.key")));
 
         destination to;
-        to.address = {"127.0.0.1", ntohs(address.sin_port)};
+        to.address = {"127.0.0.1", listening.port};
         to.host = "mx.test";
         to.tls = use;
         to.requirement = required;
@@ -116,7 +108,7 @@ protected:
         const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(10);
         while (!end.closed && std::chrono::steady_clock::now() < until) {
             reactor->run_once(1);
-            const int fd = accept4(listening, nullptr, nullptr, SOCK_CLOEXEC);
+            const int fd = accept4(listening.fd, nullptr, nullptr, SOCK_CLOEXEC);
             if (fd >= 0) {
                 auto& one = sessions.emplace_back(std::make_unique<session>());
                 one->ehlo = ehlo;
@@ -132,7 +124,7 @@ protected:
             }
         }
         reactor->settle(1000);
-        close(listening);
+        close(listening.fd);
         connections_ = sessions.size();
         return end;
     }
