@@ -34,6 +34,20 @@ void show_refusal(const json::value& answer) {
     fmt::print(stderr, "{}{}\n", is_list ? "" : "ebbgatectl: ", printable_lines(text));
 }
 
+void show_change(const json::value& root) {
+    const json::value* changed = root.find("changed");
+    const json::value* in_force = root.find("in_force");
+    const json::value* why = root.find("why");
+    if (changed != nullptr && !changed->boolean()) {
+        fmt::print("nothing to change\n");
+    } else if (in_force != nullptr && !in_force->boolean()) {
+        fmt::print("stored, not in force yet{}\n",
+                   why == nullptr ? std::string() : ":\n" + printable_lines(why->text()));
+    } else {
+        fmt::print("done\n");
+    }
+}
+
 } // namespace
 
 request::request(std::string_view command) : out_(text_) {
@@ -96,19 +110,9 @@ std::optional<std::string> ask(context& context, const std::string& line) {
     return std::move(*answer);
 }
 
-void ask_and_show(context& context, request& asked) {
-    const auto answer = ask(context, asked.line());
-    if (!answer) {
-        return;
-    }
-    if (context.as_json) {
-        fmt::print("{}\n", *answer);
-    } else if (const auto parsed = json::document::parse(*answer)) {
-        print_tree(parsed->root(), "");
-    }
-}
-
-void ask_for_change(context& context, request& asked) {
+void ask_with(context& context,
+              request& asked,
+              const std::function<void(const json::value& root)>& show) {
     const auto answer = ask(context, asked.line());
     if (!answer) {
         return;
@@ -116,19 +120,17 @@ void ask_for_change(context& context, request& asked) {
     const auto parsed = json::document::parse(*answer);
     if (context.as_json || !parsed) {
         fmt::print("{}\n", *answer);
-        return;
-    }
-    const json::value* changed = parsed->root().find("changed");
-    const json::value* in_force = parsed->root().find("in_force");
-    const json::value* why = parsed->root().find("why");
-    if (changed != nullptr && !changed->boolean()) {
-        fmt::print("nothing to change\n");
-    } else if (in_force != nullptr && !in_force->boolean()) {
-        fmt::print("stored, not in force yet{}\n",
-                   why == nullptr ? std::string() : ":\n" + printable_lines(why->text()));
     } else {
-        fmt::print("done\n");
+        show(parsed->root());
     }
+}
+
+void ask_and_show(context& context, request& asked) {
+    ask_with(context, asked, [](const json::value& root) { print_tree(root, ""); });
+}
+
+void ask_for_change(context& context, request& asked) {
+    ask_with(context, asked, show_change);
 }
 
 void ask_for_list(context& context,

@@ -5,6 +5,7 @@
 
 #pragma once
 
+#include "codec/json/document.h"
 #include "codec/json/writer.h"
 #include "program/ctl/topics.h"
 
@@ -57,7 +58,11 @@ struct asker {
 // What the gateway answered; empty when it refused or was not reached, which is then said.
 [[nodiscard]] std::optional<std::string> ask(context& context, const std::string& line);
 
-// Asks and shows the answer as names and values.
+// Asks and shows the answer: as it is with --json, else by `show`.
+void ask_with(context& context,
+              request& asked,
+              const std::function<void(const json::value& root)>& show);
+// Shows it as names and values.
 void ask_and_show(context& context, request& asked);
 // Asks for a change and says whether it made one and is in force.
 void ask_for_change(context& context, request& asked);

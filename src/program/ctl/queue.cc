@@ -167,21 +167,6 @@ void show_message(const json::value& root) {
     }
 }
 
-// Asks, and shows the answer as JSON or by `show`.
-template <typename shower>
-void ask_with(context& context, request& asked, const shower& show) {
-    const auto answer = ask(context, asked.line());
-    if (!answer) {
-        return;
-    }
-    const auto parsed = json::document::parse(*answer);
-    if (context.as_json || !parsed) {
-        fmt::print("{}\n", *answer);
-    } else {
-        show(parsed->root());
-    }
-}
-
 void add_queue(CLI::App& app, context& context, const std::shared_ptr<options>& given) {
     CLI::App* queue = add_leaf(app, context, "queue", "what waits, by lane, the largest first");
     CLI::App* list = add_leaf(*queue, context, "list", "the messages one by one, a page at a time");

@@ -16,22 +16,13 @@ struct options {
     std::string day;
 };
 
-void show(context& context, const options& given) {
-    request asked("tls-report");
-    asked.text("domain", given.domain).text("day", given.day);
-    const auto answer = ask(context, asked.line());
-    if (!answer) {
-        return;
-    }
-    const auto parsed = json::document::parse(*answer);
-    if (context.as_json || !parsed) {
-        fmt::print("{}\n", *answer);
-    } else if (const json::value* report = parsed->root().find("report")) {
+void show(const json::value& root) {
+    if (const json::value* report = root.find("report")) {
         std::string text;
         json::writer out(text);
         copy(*report, out);
         fmt::print("{}\n", printable(text));
-    } else if (const json::value* domains = parsed->root().find("domains")) {
+    } else if (const json::value* domains = root.find("domains")) {
         for (const json::value& one : domains->children()) {
             fmt::print("{}\n", printable(one.text()));
         }
@@ -46,7 +37,11 @@ void add_tls_report_commands(CLI::App& app, context& context) {
         add_leaf(app, context, "tls-report", "how TLS to a domain's mail hosts went, as TLS-RPT");
     command->add_option("domain", given->domain, "of recipients; else the domains are listed");
     command->add_option("--day", given->day, "YYYY-MM-DD in UTC; else today");
-    command->callback([&context, given] { show(context, *given); });
+    command->callback([&context, given] {
+        request asked("tls-report");
+        asked.text("domain", given->domain).text("day", given->day);
+        ask_with(context, asked, show);
+    });
 }
 
 } // namespace ebbgate::ctl
