@@ -58,15 +58,7 @@ result<bool> statement::step() {
 }
 
 result<void> statement::run() {
-    for (;;) {
-        const auto row = step();
-        if (!row) {
-            return std::unexpected(row.error());
-        }
-        if (!*row) {
-            return {};
-        }
-    }
+    return each([](const statement&) {});
 }
 
 std::int64_t statement::number(int column) const {
@@ -134,6 +126,18 @@ result<statement> database::prepare(std::string_view sql) {
         return fault_of(handle_.get(), code);
     }
     return statement(made);
+}
+
+result<std::int64_t> database::number(std::string_view sql) {
+    auto made = prepare(sql);
+    if (!made) {
+        return std::unexpected(std::move(made.error()));
+    }
+    const auto row = made->step();
+    if (!row) {
+        return std::unexpected(row.error());
+    }
+    return *row ? made->number(0) : 0;
 }
 
 std::int64_t database::changes() const {

@@ -13,6 +13,8 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <type_traits>
+#include <utility>
 
 struct sqlite3;
 struct sqlite3_stmt;
@@ -29,6 +31,26 @@ public:
 
     // True: a row is there. False: no more; the statement is ready to run again, with new values.
     [[nodiscard]] result<bool> step();
+
+    // All rows, until `take` fails, which may return nothing or a result<void>.
+    template <typename taker>
+    [[nodiscard]] result<void> each(taker take) {
+        for (;;) {
+            const result<bool> row = step();
+            if (!row) {
+                return std::unexpected(row.error());
+            }
+            if (!*row) {
+                return {};
+            }
+            if constexpr (std::is_void_v<std::invoke_result_t<taker&, const statement&>>) {
+                take(std::as_const(*this));
+            } else if (result<void> taken = take(std::as_const(*this)); !taken) {
+                return taken;
+            }
+        }
+    }
+
     // For what gives no rows.
     [[nodiscard]] result<void> run();
 
@@ -55,6 +77,8 @@ public:
 
     [[nodiscard]] result<void> execute(const std::string& sql);
     [[nodiscard]] result<statement> prepare(std::string_view sql);
+    // The first column of the first row; 0: there is none.
+    [[nodiscard]] result<std::int64_t> number(std::string_view sql);
     // Rows that the last statement changed.
     [[nodiscard]] std::int64_t changes() const;
 

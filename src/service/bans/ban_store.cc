@@ -17,18 +17,13 @@ constexpr const char* schema =
     "PRAGMA user_version = 1;";
 
 result<void> make_schema(store::database& database) {
-    auto version = database.prepare("PRAGMA user_version");
+    const auto version = database.number("PRAGMA user_version");
     if (!version) {
         return std::unexpected(version.error());
     }
-    const auto row = version->step();
-    if (!row) {
-        return std::unexpected(row.error());
-    }
-    if (*row && version->number(0) > schema_version) {
+    if (*version > schema_version) {
         return fail(failure_kind::bad_input, "written by a newer version of this program");
     }
-    (void)version->step(); // To its end: an open statement holds a lock.
     return database.execute(schema);
 }
 
@@ -84,16 +79,7 @@ result<void> ban_store::read(const std::string& query,
     if (!rows) {
         return std::unexpected(std::move(rows.error()));
     }
-    for (;;) {
-        const auto row = rows->step();
-        if (!row) {
-            return std::unexpected(row.error());
-        }
-        if (!*row) {
-            return {};
-        }
-        unreadable_ += take(*rows) ? 0 : 1;
-    }
+    return rows->each([&](const store::statement& row) { unreadable_ += take(row) ? 0 : 1; });
 }
 
 result<std::size_t> ban_store::count_rows() {

@@ -49,21 +49,18 @@ result<std::vector<stored_policy>> policy_store::read(std::int64_t now_s) {
     }
     query->bind(1, now_s).bind(2, rows_max);
     std::vector<stored_policy> rows;
-    for (;;) {
-        const auto row = query->step();
-        if (!row) {
-            return std::unexpected(row.error());
-        }
-        if (!*row) {
-            return rows;
-        }
-        if (auto policy = parse_policy(query->text(3)); policy) {
-            rows.push_back({std::string(query->text(0)),
-                            std::string(query->text(1)),
-                            query->number(2),
+    auto done = query->each([&rows](const store::statement& row) {
+        if (auto policy = parse_policy(row.text(3)); policy) {
+            rows.push_back({std::string(row.text(0)),
+                            std::string(row.text(1)),
+                            row.number(2),
                             std::move(*policy)});
         }
+    });
+    if (!done) {
+        return std::unexpected(std::move(done.error()));
     }
+    return rows;
 }
 
 result<void> policy_store::save(const stored_policy& row, std::int64_t now_s) {

@@ -23,15 +23,8 @@ void sql::rows(std::string_view text,
         ++place;
         std::visit([&](const auto& one) { (void)made->bind(place, one); }, value);
     }
-    for (;;) {
-        auto row = made->step();
-        if (!row) {
-            return fail_with(std::move(row.error()));
-        }
-        if (!*row) {
-            return;
-        }
-        take(*made);
+    if (auto read = made->each(take); !read) {
+        fail_with(std::move(read.error()));
     }
 }
 

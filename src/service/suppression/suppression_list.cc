@@ -24,22 +24,10 @@ CREATE INDEX suppressed_tenant ON suppressed (tenant, id);
 CREATE INDEX suppressed_expires ON suppressed (expires_s) WHERE expires_s > 0;
 )";
 
-result<std::int64_t> number_of(store::database& database, std::string_view sql) {
-    auto asked = database.prepare(sql);
-    if (!asked) {
-        return std::unexpected(std::move(asked.error()));
-    }
-    const auto row = asked->step();
-    if (!row) {
-        return std::unexpected(row.error());
-    }
-    return *row ? asked->number(0) : 0;
-}
-
 result<void> make_or_check_schema(store::database& database, const std::string& path) {
-    const auto version = number_of(database, "PRAGMA user_version");
-    const auto id = number_of(database, "PRAGMA application_id");
-    const auto tables = number_of(database, "SELECT COUNT(*) FROM sqlite_schema");
+    const auto version = database.number("PRAGMA user_version");
+    const auto id = database.number("PRAGMA application_id");
+    const auto tables = database.number("SELECT COUNT(*) FROM sqlite_schema");
     for (const auto* asked : {&version, &id, &tables}) {
         if (!*asked) {
             return std::unexpected(asked->error());
@@ -124,17 +112,10 @@ result<void> suppression_list::read_all() {
     if (!asked) {
         return std::unexpected(std::move(asked.error()));
     }
-    for (;;) {
-        const auto row = asked->step();
-        if (!row) {
-            return std::unexpected(row.error());
-        }
-        if (!*row) {
-            return {};
-        }
-        (void)known_.insert(asked->text(0), asked->text(1));
-        ++counts_[std::string(asked->text(0))];
-    }
+    return asked->each([this](const store::statement& row) {
+        (void)known_.insert(row.text(0), row.text(1));
+        ++counts_[std::string(row.text(0))];
+    });
 }
 
 void suppression_list::note_bounce(const bounces::hard_bounce& bounce) {
@@ -331,15 +312,10 @@ result<void> suppression_list::sweep(std::int64_t now_unix_s) {
         return std::unexpected(std::move(swept.error()));
     }
     swept->bind(1, now_unix_s);
-    for (;;) {
-        const auto row = swept->step();
-        if (!row) {
-            return std::unexpected(row.error());
-        }
-        if (!*row) {
-            break;
-        }
-        gone.emplace_back(swept->text(0), swept->text(1));
+    auto done = swept->each(
+        [&gone](const store::statement& row) { gone.emplace_back(row.text(0), row.text(1)); });
+    if (!done) {
+        return done;
     }
     for (const auto& [tenant, address] : gone) {
         forget(tenant, address);
@@ -363,20 +339,16 @@ suppression_list::list(std::string_view tenant, std::int64_t after, std::int64_t
     }
     asked->bind(1, tenant).bind(2, after).bind(3, rows + 1);
     page made;
-    for (;;) {
-        const auto row = asked->step();
-        if (!row) {
-            return std::unexpected(row.error());
-        }
-        if (!*row) {
-            return made;
-        }
-        if (static_cast<std::int64_t>(made.rows.size()) == rows) {
-            made.next = made.rows.back().id;
-            return made;
-        }
-        made.rows.push_back(entry_of(*asked));
+    auto read =
+        asked->each([&made](const store::statement& row) { made.rows.push_back(entry_of(row)); });
+    if (!read) {
+        return std::unexpected(std::move(read.error()));
     }
+    if (static_cast<std::int64_t>(made.rows.size()) > rows) {
+        made.rows.pop_back();
+        made.next = made.rows.back().id;
+    }
+    return made;
 }
 
 result<void> suppression_list::flush() {

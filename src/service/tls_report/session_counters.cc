@@ -207,16 +207,12 @@ result<std::vector<std::string>> session_counters::domains(std::int64_t day) {
     }
     query->bind(1, day);
     std::vector<std::string> names;
-    for (;;) {
-        const auto row = query->step();
-        if (!row) {
-            return std::unexpected(row.error());
-        }
-        if (!*row) {
-            return names;
-        }
-        names.emplace_back(query->text(0));
+    auto read =
+        query->each([&names](const store::statement& row) { names.emplace_back(row.text(0)); });
+    if (!read) {
+        return std::unexpected(std::move(read.error()));
     }
+    return names;
 }
 
 result<std::string> session_counters::report(const report_head& head) {
@@ -232,15 +228,7 @@ result<std::string> session_counters::report(const report_head& head) {
             return std::unexpected(std::move(query->error()));
         }
         (*query)->bind(1, head.day).bind(2, std::string_view(head.domain));
-        for (;;) {
-            const auto row = (*query)->step();
-            if (!row) {
-                return std::unexpected(row.error());
-            }
-            if (!*row) {
-                break;
-            }
-            const store::statement& at = **query;
+        auto read = (*query)->each([&](const store::statement& at) {
             const auto type = parse_policy_type(at.text(0));
             const auto result = query == &rows ? parse_result_type(at.text(1)) : std::nullopt;
             if (type && result) {
@@ -252,6 +240,9 @@ result<std::string> session_counters::report(const report_head& head) {
             } else if (type && query == &texts) {
                 policies.push_back({*type, split(at.text(1), '\n'), split(at.text(2), '\n')});
             }
+        });
+        if (!read) {
+            return std::unexpected(std::move(read.error()));
         }
     }
     return write_report(head, counts, policies);

@@ -55,18 +55,6 @@ constexpr std::string_view schema = R"(
     END;
 )";
 
-result<std::int64_t> number_of(store::database& database, std::string_view query) {
-    auto made = database.prepare(query);
-    if (!made) {
-        return std::unexpected(std::move(made.error()));
-    }
-    const auto row = made->step();
-    if (!row) {
-        return std::unexpected(row.error());
-    }
-    return *row ? made->number(0) : 0;
-}
-
 result<std::string> text_of(store::database& database, std::string_view query) {
     auto made = database.prepare(query);
     if (!made) {
@@ -88,9 +76,9 @@ result<void> run(store::database& database, std::string_view query, std::string_
 }
 
 result<void> check_schema(store::database& database) {
-    const auto id = number_of(database, "PRAGMA application_id");
-    const auto version = number_of(database, "PRAGMA user_version");
-    const auto tables = number_of(database, "SELECT COUNT(*) FROM sqlite_schema");
+    const auto id = database.number("PRAGMA application_id");
+    const auto version = database.number("PRAGMA user_version");
+    const auto tables = database.number("SELECT COUNT(*) FROM sqlite_schema");
     if (!id || !version || !tables) {
         return std::unexpected(!id ? id.error() : !version ? version.error() : tables.error());
     }

@@ -23,16 +23,12 @@ result<key_map> keys(store::database& database, std::string_view query, const st
     // 'g' comes after every hex digit.
     made->bind(1, ab).bind(2, ab + "g");
     key_map found;
-    for (;;) {
-        const auto row = made->step();
-        if (!row) {
-            return std::unexpected(row.error());
-        }
-        if (!*row) {
-            return found;
-        }
-        found.emplace(made->text(0), made->number(1));
+    auto read = made->each(
+        [&found](const store::statement& row) { found.emplace(row.text(0), row.number(1)); });
+    if (!read) {
+        return std::unexpected(std::move(read.error()));
     }
+    return found;
 }
 
 result<void> remove_all(store::database& database, std::string_view query, const key_map& removed) {

@@ -37,23 +37,6 @@ bool read_place(std::string_view text, place& into) {
     return is_token(into.token);
 }
 
-// The statement's rows, until there are none or `take` fails.
-template <typename taker>
-result<void> each_row(store::statement& of, taker take) {
-    for (;;) {
-        const auto row = of.step();
-        if (!row) {
-            return std::unexpected(row.error());
-        }
-        if (!*row) {
-            return {};
-        }
-        if (result<void> taken = take(of); !taken) {
-            return taken;
-        }
-    }
-}
-
 std::int64_t limit_of(std::size_t rows_max) {
     return static_cast<std::int64_t>(std::min<std::size_t>(rows_max, 1'000'000));
 }
@@ -84,7 +67,7 @@ catalogue::list(std::string_view tenant, std::string_view after, std::size_t lin
         made->bind(4, tenant);
     }
     link_page page;
-    auto read = each_row(*made, [&](const store::statement& row) -> result<void> {
+    auto read = made->each([&](const store::statement& row) -> result<void> {
         auto one = from_record(row.text(0));
         if (!one) {
             return std::unexpected(std::move(one.error()));
@@ -112,7 +95,7 @@ result<blob::totals> catalogue::totals() {
         return std::unexpected(std::move(made.error()));
     }
     blob::totals sums;
-    auto read = each_row(*made, [&](const store::statement& row) -> result<void> {
+    auto read = made->each([&](const store::statement& row) -> result<void> {
         sums = {static_cast<std::uint64_t>(row.number(0)),
                 static_cast<std::uint64_t>(row.number(1)),
                 static_cast<std::uint64_t>(row.number(2))};
@@ -133,7 +116,7 @@ result<std::vector<expired_row>> catalogue::expired(std::int64_t now_unix_s, std
     }
     made->bind(1, now_unix_s).bind(2, limit_of(rows_max));
     std::vector<expired_row> rows;
-    auto read = each_row(*made, [&](const store::statement& row) -> result<void> {
+    auto read = made->each([&](const store::statement& row) -> result<void> {
         expired_row one;
         one.token = row.text(0);
         if (!is_token(one.token) || !read_hash(row.text(1), one.hash)) {
@@ -157,7 +140,7 @@ result<std::vector<content_row>> catalogue::unneeded(std::size_t rows_max) {
     }
     made->bind(1, limit_of(rows_max));
     std::vector<content_row> rows;
-    auto read = each_row(*made, [&](const store::statement& row) -> result<void> {
+    auto read = made->each([&](const store::statement& row) -> result<void> {
         content_row one;
         one.bytes = static_cast<std::uint64_t>(row.number(1));
         if (!read_hash(row.text(0), one.hash)) {

@@ -56,6 +56,27 @@ TEST_F(database_test, keeps_what_was_committed_and_nothing_else) {
     EXPECT_EQ(found.st_mode & 0777U, 0600U);
 }
 
+TEST_F(database_test, gives_each_row_until_the_taker_fails) {
+    auto opened = database::open(folder_ + "/a.db");
+    ASSERT_TRUE(opened);
+    ASSERT_TRUE(opened->execute("CREATE TABLE t (n INTEGER); INSERT INTO t VALUES (1), (2), (3)"));
+    auto rows = opened->prepare("SELECT n FROM t WHERE n > ? ORDER BY n");
+    ASSERT_TRUE(rows);
+    std::int64_t sum = 0;
+    ASSERT_TRUE(rows->bind(1, 1).each([&](const statement& row) { sum += row.number(0); }));
+    EXPECT_EQ(sum, 5);
+    const auto failed = rows->bind(1, 0).each([&](const statement& row) -> result<void> {
+        sum += row.number(0);
+        return row.number(0) == 2 ? fail(failure_kind::corrupt, "two") : result<void>();
+    });
+    ASSERT_FALSE(failed);
+    EXPECT_EQ(failed.error().detail, "two");
+    EXPECT_EQ(sum, 8);
+    EXPECT_EQ(opened->number("SELECT MAX(n) FROM t"), 3);
+    EXPECT_EQ(opened->number("SELECT n FROM t WHERE n > 3"), 0);
+    EXPECT_FALSE(opened->number("SELECT n FROM none"));
+}
+
 TEST_F(database_test, says_what_is_wrong) {
     EXPECT_FALSE(database::open(folder_ + "/none/a.db"));
     const std::string path = folder_ + "/garbage.db";
