@@ -1,6 +1,7 @@
 #include "service/overlay/overlay_store.h"
 
 #include "service/overlay/sql.h"
+#include "store/schema.h"
 
 #include <fmt/format.h>
 
@@ -60,37 +61,12 @@ std::int64_t now_ms() {
         .count();
 }
 
-result<void> make_or_check_schema(store::database& database, const std::string& path) {
-    sql run(database);
-    const std::int64_t version = run.number("PRAGMA user_version", {}).value_or(0);
-    const std::int64_t id = run.number("PRAGMA application_id", {}).value_or(0);
-    const std::int64_t tables = run.number("SELECT COUNT(*) FROM sqlite_schema", {}).value_or(0);
-    if (run.failed()) {
-        return std::unexpected(run.take_fault());
+result<void> make_or_check_schema(store::database& database) {
+    if (auto checked = store::make_or_check(database, {application_id, schema_version, schema});
+        !checked) {
+        return checked;
     }
-    if (id == application_id && version == schema_version) {
-        return database.execute(std::string(added_schema));
-    }
-    if (id != 0 || version != 0 || tables != 0) {
-        return fail(failure_kind::bad_input,
-                    fmt::format("{}: {}; this version reads schema {}",
-                                path,
-                                id == application_id
-                                    ? fmt::format("its schema is number {}", version)
-                                    : std::string("another program's database"),
-                                schema_version));
-    }
-    auto change = store::transaction::begin(database);
-    if (!change) {
-        return std::unexpected(std::move(change.error()));
-    }
-    auto made =
-        database.execute(fmt::format("{}{}PRAGMA application_id = {}; PRAGMA user_version = {};",
-                                     schema,
-                                     added_schema,
-                                     application_id,
-                                     schema_version));
-    return made ? change->commit() : std::move(made);
+    return database.execute(std::string(added_schema));
 }
 
 } // namespace
@@ -101,8 +77,8 @@ result<std::unique_ptr<overlay_store>> overlay_store::open(const std::string& pa
     if (!database) {
         return std::unexpected(std::move(database.error()));
     }
-    if (auto good = make_or_check_schema(*database, path); !good) {
-        return std::unexpected(std::move(good.error()));
+    if (auto good = make_or_check_schema(*database); !good) {
+        return fail(good.error().kind, path + ": " + good.error().detail);
     }
     return std::unique_ptr<overlay_store>(new overlay_store(std::move(*database), bounds));
 }

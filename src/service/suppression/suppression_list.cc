@@ -1,6 +1,7 @@
 #include "service/suppression/suppression_list.h"
 
 #include "base/text.h"
+#include "store/schema.h"
 
 #include <fmt/format.h>
 
@@ -24,37 +25,6 @@ CREATE INDEX suppressed_tenant ON suppressed (tenant, id);
 CREATE INDEX suppressed_expires ON suppressed (expires_s) WHERE expires_s > 0;
 )";
 
-result<void> make_or_check_schema(store::database& database, const std::string& path) {
-    const auto version = database.number("PRAGMA user_version");
-    const auto id = database.number("PRAGMA application_id");
-    const auto tables = database.number("SELECT COUNT(*) FROM sqlite_schema");
-    for (const auto* asked : {&version, &id, &tables}) {
-        if (!*asked) {
-            return std::unexpected(asked->error());
-        }
-    }
-    if (*id == application_id && *version == schema_version) {
-        return {};
-    }
-    if (*id != 0 || *version != 0 || *tables != 0) {
-        return fail(failure_kind::bad_input,
-                    fmt::format("{}: not a list of suppressed recipients that this version reads "
-                                "(schema {})",
-                                path,
-                                schema_version));
-    }
-    auto change = store::transaction::begin(database);
-    if (!change) {
-        return std::unexpected(std::move(change.error()));
-    }
-    auto made =
-        database.execute(fmt::format("{} PRAGMA application_id = {}; PRAGMA user_version = {};",
-                                     schema,
-                                     application_id,
-                                     schema_version));
-    return made ? change->commit() : made;
-}
-
 entry entry_of(const store::statement& row) {
     return {row.number(0),
             std::string(row.text(1)),
@@ -75,8 +45,9 @@ suppression_list::open(const std::string& path,
     if (!opened) {
         return std::unexpected(std::move(opened.error()));
     }
-    if (auto checked = make_or_check_schema(*opened, path); !checked) {
-        return std::unexpected(std::move(checked.error()));
+    const store::schema ours{application_id, schema_version, schema};
+    if (auto checked = store::make_or_check(*opened, ours); !checked) {
+        return fail(checked.error().kind, path + ": " + checked.error().detail);
     }
     std::unique_ptr<suppression_list> made(
         new suppression_list(std::move(*opened), bounds, std::move(on_fault)));

@@ -1,6 +1,7 @@
 #include "store/blob/catalogue.h"
 
 #include "store/blob/link_record.h"
+#include "store/schema.h"
 
 #include <fmt/format.h>
 
@@ -76,22 +77,10 @@ result<void> run(store::database& database, std::string_view query, std::string_
 }
 
 result<void> check_schema(store::database& database) {
-    const auto id = database.number("PRAGMA application_id");
-    const auto version = database.number("PRAGMA user_version");
-    const auto tables = database.number("SELECT COUNT(*) FROM sqlite_schema");
-    if (!id || !version || !tables) {
-        return std::unexpected(!id ? id.error() : !version ? version.error() : tables.error());
-    }
-    if (*tables == 0) {
-        return database.execute(
-            fmt::format("BEGIN; {} PRAGMA application_id={}; PRAGMA user_version={}; COMMIT",
-                        schema,
-                        application_id,
-                        schema_version));
-    }
-    return *id == application_id && *version == schema_version
-               ? result<void>()
-               : fail(failure_kind::corrupt, "catalogue: of another program or version");
+    auto checked = store::make_or_check(database, {application_id, schema_version, schema});
+    return checked || checked.error().kind != failure_kind::bad_input
+               ? std::move(checked)
+               : fail(failure_kind::corrupt, "catalogue: " + checked.error().detail);
 }
 
 } // namespace
