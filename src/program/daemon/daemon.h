@@ -137,12 +137,15 @@ private:
     std::string show_message(const admin::request& asked);
     std::string flush(const admin::request& asked);
     std::string bounce(const admin::request& asked);
+    void note_change(const admin::request& asked, std::string after);
+
+    // daemon_suspend.cc
+    void add_suspension_commands();
     std::string suspend(const admin::request& asked);
     std::string resume(const admin::request& asked);
     std::string suspend_list();
     [[nodiscard]] result<std::shared_ptr<const relay::suspensions>> read_suspensions();
     std::string put_suspensions_in_force(); // Empty, or why not.
-    void note_change(const admin::request& asked, std::string after);
 
     // daemon_why.cc
     std::string why(const admin::request& asked);

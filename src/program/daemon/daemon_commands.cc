@@ -159,6 +159,7 @@ void daemon::add_commands() {
                     [this](const request& asked) { return why(asked); },
                     true});
     add_queue_commands();
+    add_suspension_commands();
     add_ban_commands();
     overlay::policy_access access;
     access.in_force = [this] { return policy_; };
