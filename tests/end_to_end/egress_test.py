@@ -49,6 +49,14 @@ def at(address):
     return {"A": [address]}
 
 
+def has_ipv6():
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+        return True
+    except OSError:
+        return False
+
+
 class Egress(Attacked):
     def setUp(self):
         self.port = free_port()  # Of all mail hosts.
@@ -276,6 +284,34 @@ class Sources(Egress):
         self.post(gateway, "one", 1, 5)
         self.done(gateway, 5)
         self.assertEqual(set(host.stop()["sources"]), {"127.0.2.9"})
+
+    @unittest.skipUnless(has_ipv6(), "no IPv6 on loopback here")
+    def test_ipv6(self):
+        """From an IPv6 source to an IPv6 mail host; past one that nobody reaches; never from one family to the other."""
+        zone = self.zone({"d.test": mx("m.test"), "m.test": {"AAAA": ["::1"], "A": ["127.0.0.2"]}, "e.test": mx("n.test"),
+                          "n.test": {"AAAA": ["100::1"], "A": ["127.0.0.3"]}, "four.test": mx("o.test"), "o.test": at("127.0.0.3")})
+        host = self.mail_host("[::1]", "127.0.0.3")
+        tenants = self.tenants(six={"sources": [{"address": "::1", "ehlo": "six.mta.test"}]}, any={})
+        gateway = self.by_mx(zone, {"timeouts": {"connect": "1s"}}, tenants=tenants)
+
+        def post(tenant, number, *recipients):
+            with smtplib.SMTP("127.0.0.1", gateway.ports["smtp"], local_hostname="c.test", timeout=20,
+                              source_address=(f"127.0.9.{number}", 0)) as session:
+                session.sendmail(f"a@{tenant}.test", recipients, f"From: a@{tenant}.test\r\nSubject: x\r\n\r\nhello\r\n")
+        post("six", 1, "x@d.test")
+        post("any", 2, "x@e.test")
+        post("six", 1, "x@four.test")
+        self.done(gateway, 2, 15)
+        sent = {one["recipient"]: (one["peer_address"]["addr"], one["source_address"]["address"] if "source_address" in one else "")
+                for one in gateway.events("Delivery")}
+        self.assertEqual(sent, {"x@d.test": ("::1", "::1"), "x@e.test": ("127.0.0.3", "")})
+        code, out, err = gateway.ctl("queue", "--json")
+        self.assertEqual(code, 0, err)
+        (lane,) = [one for one in json.loads(out)["lanes"] if one["destination"] == "four.test"]
+        self.assertIn("no source address", lane["fault"])
+        totals = host.stop()
+        self.assertEqual(totals["ehlo"]["six.mta.test"], 1)
+        self.assertEqual(sum(totals["ehlo"].values()), 2)
 
     def test_weights(self):
         tenants = self.tenants(one={"sources": [{"address": "127.0.2.1", "weight": 1}, {"address": "127.0.2.2", "weight": 3}]})
