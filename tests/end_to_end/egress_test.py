@@ -246,6 +246,28 @@ class Routes(Egress):
         self.assertEqual({one["recipient"] for one in gateway.events("Delivery")}, {"x@d.test", "y@e.test"})
 
 
+class Commands(Egress):
+    def test_suspend_resume_and_bounce_one_domain_of_a_mail_host(self):
+        zone = self.zone({"d.test": mx("m.test"), "e.test": mx("m.test"), "f.test": mx("m.test"), "m.test": at("127.0.0.2")})
+        host = self.mail_host("127.0.0.2")
+        gateway = self.by_mx(zone)
+        self.assertEqual(gateway.ctl("suspend", "--domain", "d.test", "--reason", "they asked")[0], 0)
+        self.assertEqual(gateway.ctl("suspend", "--domain", "e.test", "--reason", "they asked")[0], 0)
+        self.send(gateway, ["x@d.test", "x@f.test"], 20)
+        self.send(gateway, ["x@e.test"], 20)
+        gateway.wait(lambda now: now["mail"]["delivered"] == 20)
+        time.sleep(1)
+        self.assertEqual({one["recipient"] for one in gateway.events("Delivery")}, {"x@f.test"})
+        lanes = {one["destination"]: one for one in json.loads(gateway.ctl("queue", "--json")[1])["lanes"]}
+        self.assertEqual({name: one["state"] for name, one in lanes.items() if name != "f.test"},
+                         {"d.test": "suspended", "e.test": "suspended"})
+        self.assertEqual(gateway.ctl("bounce", "--domain", "e.test", "--reason", "no longer wanted", "--quiet")[0], 0)
+        gateway.wait(lambda now: now["mail"]["bounced"] == 20)
+        self.assertEqual(gateway.ctl("resume", "--domain", "d.test")[0], 0)
+        self.done(gateway, 40)
+        self.assertEqual(len(gateway.events("AdminBounce")), 20)
+        self.assertEqual(host.stop()["recipients"], 40)
+
 class Sources(Egress):
     def tenants(self, **egress):
         return [{"name": name, **OPEN, "domains": [f"{name}.test"], "authorized_senders": [f"@{name}.test"],
