@@ -107,6 +107,10 @@ void outbound::policy_changed() {
             }
         }
     }
+    for (auto& [site, line] : blocked_) { // For a rate that may be another one now.
+        line.used_up_ms = 0;
+        time_site(site, clock_ms());
+    }
     const auto waiting = std::exchange(unrouted_, {});
     for (const std::uint64_t id : waiting) {
         place_again(id, held_routes::hold, [](bool) {});

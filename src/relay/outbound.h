@@ -279,7 +279,7 @@ private:
     std::unordered_map<const site_limit*, std::uint32_t> entered_; // Connections of this shard.
     std::unordered_map<std::string, site_line> blocked_;           // By site.
     timed<schedule::lane_id> blocked_until_;
-    timed<std::string> site_times_; // Of site_line::is_timed.
+    timed<std::string> site_times_; // Of site_line::timed_ms.
     lane_line capped_;              // Blocked, for there are connections_max_.
     std::unordered_map<std::string, std::uint32_t> tenants_;
     std::vector<const std::string*> tenant_names_; // By number.

@@ -214,8 +214,10 @@ void outbound::set_out(connection& opened) {
         leave_site(opened);
         give_back(opened);
         scheduler_.block(lane);
+        const std::int64_t due_ms = clock_ms() + (due_us - now_us) / 1000 + 1;
         blocked_[site].lanes.add(lane);
-        time_site(site, clock_ms() + (due_us - now_us) / 1000 + 1);
+        blocked_[site].used_up_ms = due_ms;
+        time_site(site, due_ms);
         return;
     }
     if (opened.targets.size() > targets_max) {
@@ -309,8 +311,9 @@ void outbound::unblock_due(std::int64_t now_ms) {
         scheduler_.unblock(*lane);
     }
     while (const auto site = site_times_.take(now_ms)) {
-        if (const auto line = blocked_.find(*site); line != blocked_.end()) {
-            line->second.is_timed = false;
+        const auto line = blocked_.find(*site);
+        if (line != blocked_.end() && line->second.timed_ms <= now_ms) {
+            line->second.timed_ms = 0;
             room_at(*site);
         }
     }
@@ -323,7 +326,9 @@ void outbound::unblock_due(std::int64_t now_ms) {
 }
 
 void outbound::time_site(const std::string& site, std::int64_t until_ms) {
-    if (!std::exchange(blocked_[site].is_timed, true)) {
+    std::int64_t& timed_ms = blocked_[site].timed_ms;
+    if (timed_ms == 0 || until_ms < timed_ms) {
+        timed_ms = until_ms;
         site_times_.add(site, until_ms);
     }
 }
@@ -338,7 +343,8 @@ void outbound::leave_lines(const connection& opened) {
 
 void outbound::room_at(const std::string& site) {
     const auto found = blocked_.find(site);
-    if (found == blocked_.end()) {
+    // Who finds its rate used up leaves the site, which tells of room: in vain, and without end.
+    if (found == blocked_.end() || clock_ms() < found->second.used_up_ms) {
         return;
     }
     lane_line& lanes = found->second.lanes;
@@ -349,7 +355,7 @@ void outbound::room_at(const std::string& site) {
         // Those that were told may need nothing any more: the others must not wait for them.
         context_.sites.find(site)->wait(context_.shard);
         time_site(site, clock_ms() + look_again_ms);
-    } else if (!found->second.is_timed) {
+    } else if (found->second.timed_ms == 0) {
         blocked_.erase(found);
     }
 }

@@ -89,7 +89,8 @@ private:
 // The lanes that wait for room at a site.
 struct site_line {
     lane_line lanes;
-    bool is_timed = false; // It is looked at again by itself.
+    std::int64_t timed_ms = 0;   // When it is looked at again by itself; 0: not.
+    std::int64_t used_up_ms = 0; // Until then its rate is: to look would be in vain.
 };
 
 } // namespace ebbgate::relay
