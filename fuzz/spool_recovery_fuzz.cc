@@ -15,7 +15,9 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <vector>
 
 namespace {
 
@@ -78,6 +80,7 @@ std::string file_from(byte_view input) {
 }
 
 void check_live(simulated_directory& files, const recovered_shard& shard) {
+    std::vector<std::string> metas;
     for (const recovered_message& message : shard.live) {
         const segment_entry* segment = shard.start.files.find(message.where.segment_id);
         EBBGATE_ASSERT(segment != nullptr);
@@ -89,8 +92,18 @@ void check_live(simulated_directory& files, const recovered_shard& shard) {
                                                   message.id,
                                                   message.where,
                                                   segment_key(segment->seed, segment->segment_id));
-        EBBGATE_ASSERT(stored && stored->meta == message.meta);
+        EBBGATE_ASSERT(stored);
+        metas.emplace_back(stored->meta);
     }
+    std::size_t visited = 0;
+    read_metas(files,
+               shard.start.files,
+               shard.live,
+               [&](const recovered_message&, std::optional<byte_view> meta) {
+                   EBBGATE_ASSERT(meta && *meta == metas.at(visited));
+                   ++visited;
+               });
+    EBBGATE_ASSERT(visited == metas.size());
 }
 
 } // namespace

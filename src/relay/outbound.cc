@@ -130,8 +130,9 @@ void outbound::add(std::unique_ptr<queued_message> message) {
 }
 
 queued_message* outbound::restore(const spool::recovered_message& recovered,
+                                  byte_view meta,
                                   delivery_state& state) {
-    auto stored = spool::decode_meta(recovered.meta);
+    auto stored = spool::decode_meta(meta);
     if (!stored) {
         context_.journal.note(context_.reactor.unix_us(),
                               "qmgr",
@@ -155,16 +156,16 @@ queued_message* outbound::restore(const spool::recovered_message& recovered,
     return &messages_.add(std::move(message));
 }
 
-void outbound::add_recovered(const spool::recovered_message& recovered) {
+void outbound::add_recovered(const spool::recovered_message& recovered, byte_view meta) {
     delivery_state state;
-    if (queued_message* added = restore(recovered, state); added != nullptr) {
+    if (queued_message* added = restore(recovered, meta, state); added != nullptr) {
         enqueue(*added, state);
     }
 }
 
-void outbound::bounce_damaged(const spool::recovered_message& recovered) {
+void outbound::bounce_damaged(const spool::recovered_message& recovered, byte_view meta) {
     delivery_state state;
-    queued_message* added = restore(recovered, state);
+    queued_message* added = restore(recovered, meta, state);
     if (added == nullptr) {
         return;
     }

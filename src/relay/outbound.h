@@ -47,9 +47,9 @@ public:
 
     void add(std::unique_ptr<queued_message> message);
     // After a restart.
-    void add_recovered(const spool::recovered_message& recovered);
+    void add_recovered(const spool::recovered_message& recovered, byte_view meta);
     // Its envelope is there, its body is not: its recipients bounce.
-    void bounce_damaged(const spool::recovered_message& recovered);
+    void bounce_damaged(const spool::recovered_message& recovered, byte_view meta);
     void policy_changed();
 
     // Held messages, one or all, go by the first route that matches and does not hold; what has
@@ -129,7 +129,8 @@ private:
     enum class entry : std::uint8_t { granted, full, no_source };
 
     // In memory, with the state it had; null: its envelope cannot be read.
-    queued_message* restore(const spool::recovered_message& recovered, delivery_state& state);
+    queued_message*
+    restore(const spool::recovered_message& recovered, byte_view meta, delivery_state& state);
     void enqueue(queued_message& message, const delivery_state& state);
     // Gives the recipients to lanes, to the hold, or ends them, as the routes say. True: some of
     // them left for a lane.

@@ -77,19 +77,17 @@ shard::shard(const shared_parts& shared, std::uint32_t index) : shared_(shared),
 
 shard::~shard() = default;
 
-result<std::unique_ptr<shard>> shard::start(const shared_parts& shared,
-                                            std::uint32_t index,
-                                            spool::recovered_shard&& recovered,
-                                            std::vector<std::uint16_t>& ports) {
+result<std::unique_ptr<shard>>
+shard::start(const shared_parts& shared, std::uint32_t index, spool::recovered_shard&& recovered) {
     std::unique_ptr<shard> made(new shard(shared, index));
-    auto done = made->set_up(std::move(recovered), ports);
+    auto done = made->set_up(std::move(recovered));
     if (!done) {
         return std::unexpected(std::move(done.error()));
     }
     return made;
 }
 
-result<void> shard::set_up(spool::recovered_shard&& recovered, std::vector<std::uint16_t>& ports) {
+result<void> shard::set_up(spool::recovered_shard&& recovered) {
     const config::server& server = shared_.server;
     ring::options ring_options;
     ring_options.defer_taskrun = use_of(server.io_uring.defer_taskrun);
@@ -165,9 +163,6 @@ result<void> shard::set_up(spool::recovered_shard&& recovered, std::vector<std::
     }
     upkeep_ = std::make_unique<spool_upkeep>(
         *context_, shared_.segment_worker, shared_.spool_folder, *this);
-    if (auto done = upkeep_->make_first_segment(); !done) {
-        return done;
-    }
     auto client_tls = tls::context::for_client();
     if (!client_tls) {
         return std::unexpected(std::move(client_tls.error()));
@@ -185,12 +180,36 @@ result<void> shard::set_up(spool::recovered_shard&& recovered, std::vector<std::
         });
     });
     relocation_ = std::make_unique<relay::relocation>(*context_, *outbound_);
-    for (const spool::recovered_message& message : recovered.live) {
-        outbound_->add_recovered(message);
+    recovered_ = std::move(recovered);
+    return {};
+}
+
+// One envelope at a time: each is cold again before the next is read.
+result<void> shard::restore() {
+    if (auto done = upkeep_->make_first_segment(); !done) {
+        return done;
     }
-    for (const spool::recovered_message& message : recovered.damaged) {
-        outbound_->bounce_damaged(message);
-    }
+    const spool::recovered_shard recovered = std::exchange(recovered_, {});
+    const auto meta_or_none = [](std::optional<byte_view> meta) {
+        return meta.value_or(byte_view()); // Not decoded: noted, and kept in the spool.
+    };
+    spool::read_metas(shared_.spool_folder,
+                      writer_->files(),
+                      recovered.live,
+                      [&](const spool::recovered_message& message, std::optional<byte_view> meta) {
+                          outbound_->add_recovered(message, meta_or_none(meta));
+                      });
+    spool::read_metas(shared_.spool_folder,
+                      writer_->files(),
+                      recovered.damaged,
+                      [&](const spool::recovered_message& message, std::optional<byte_view> meta) {
+                          outbound_->bounce_damaged(message, meta_or_none(meta));
+                      });
+    return {};
+}
+
+result<void> shard::bind_listeners(std::vector<std::uint16_t>& ports) {
+    const config::server& server = shared_.server;
     for (std::size_t place = 0; place < server.listeners.size(); ++place) {
         const config::listener& wanted = server.listeners[place];
         if (config::is_for_files(wanted.kind)) {

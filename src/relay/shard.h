@@ -73,14 +73,17 @@ struct shard_status {
 
 class shard final : public task::turn_hook, public connection_registry, public body_file_waiters {
 public:
-    // Opens the ring and the listeners. `ports` holds the port of each configured listener: 0 on
-    // the first shard, which lets the kernel choose and writes the choice back.
-    [[nodiscard]] static result<std::unique_ptr<shard>> start(const shared_parts& shared,
-                                                              std::uint32_t index,
-                                                              spool::recovered_shard&& recovered,
-                                                              std::vector<std::uint16_t>& ports);
+    // In this order, all on the thread that runs it:
+    // Opens the ring, and the spool where recovery says that it goes on.
+    [[nodiscard]] static result<std::unique_ptr<shard>>
+    start(const shared_parts& shared, std::uint32_t index, spool::recovered_shard&& recovered);
     ~shard();
-
+    // Makes the first segment, and queues the messages that recovery found. Other shards may do so
+    // at the same time.
+    [[nodiscard]] result<void> restore();
+    // Binds the listeners. `ports` holds the port of each configured listener: 0 on the first
+    // shard, which lets the kernel choose and writes the choice back.
+    [[nodiscard]] result<void> bind_listeners(std::vector<std::uint16_t>& ports);
     // Runs until drain() is through.
     void run();
 
@@ -143,8 +146,7 @@ private:
 
     shard(const shared_parts& shared, std::uint32_t index);
 
-    [[nodiscard]] result<void> set_up(spool::recovered_shard&& recovered,
-                                      std::vector<std::uint16_t>& ports);
+    [[nodiscard]] result<void> set_up(spool::recovered_shard&& recovered);
     void refresh_settings();
     void note_accept_pause();
     void arm_tick();
@@ -153,6 +155,7 @@ private:
 
     shared_parts shared_;
     std::uint32_t index_;
+    spool::recovered_shard recovered_; // Until restore().
     std::unique_ptr<task::reactor> reactor_;
     std::unique_ptr<stage_spool::ring_device> device_;
     std::unique_ptr<spool::writer> writer_;

@@ -88,8 +88,7 @@ void on_settled(spool::append_request& request,
 class filler {
 public:
     filler(spool::posix_directory& files, const wishes& wanted, std::uint32_t shard)
-        : files_(files), wanted_(wanted), shard_(shard),
-          ids_(static_cast<std::uint8_t>(shard), 0),
+        : files_(files), wanted_(wanted), shard_(shard), ids_(static_cast<std::uint8_t>(shard), 0),
           now_ms_(std::chrono::duration_cast<std::chrono::milliseconds>(
                       std::chrono::system_clock::now().time_since_epoch())
                       .count()) {}
@@ -102,7 +101,7 @@ public:
         spool::writer_start start;
         start.spool = meta.identity;
         spool::writer log(disk_, options, std::move(start));
-        body_.append(std::string(wanted_.body_bytes, 'x'));
+        body_.append("Subject: queued\r\n\r\n" + std::string(wanted_.body_bytes, 'x') + "\r\n");
         const std::uint64_t all = messages * (100 + wanted_.done_percent) / 100;
         for (std::uint64_t made = 0; made < all;) {
             const std::uint64_t count = std::min<std::uint64_t>(wanted_.group, all - made);
@@ -126,10 +125,10 @@ private:
         envelope.header_message_id = "<" + std::to_string(number) + "@client.acme.test>";
         for (std::uint32_t index = 0; index < wanted_.recipients; ++index) {
             const std::uint64_t domain = (number * 7919 + index) % wanted_.domains;
-            envelope.recipients.push_back({"r" + std::to_string(number) + "@d" +
-                                               std::to_string(domain) + ".queue.test",
-                                           "",
-                                           0});
+            envelope.recipients.push_back(
+                {"r" + std::to_string(number) + "@d" + std::to_string(domain) + ".queue.test",
+                 "",
+                 0});
         }
         return envelope;
     }
@@ -165,7 +164,8 @@ private:
             } else if (number * 37 % 100 < wanted_.deferred_percent) {
                 relay::delivery_state state;
                 state.attempts = static_cast<std::uint32_t>(1 + number % 5);
-                state.next_unix_ms = now_ms_ + 3'600'000 + static_cast<std::int64_t>(number % 3'600'000);
+                state.next_unix_ms =
+                    now_ms_ + 3'600'000 + static_cast<std::int64_t>(number % 3'600'000);
                 for (std::uint32_t at = 0; at < wanted_.recipients; ++at) {
                     state.outstanding.add(at);
                 }
@@ -229,8 +229,8 @@ int main(int count, char** arguments) {
         return 1;
     }
     for (std::uint32_t shard = 0; shard < wanted.shards; ++shard) {
-        const std::uint64_t share = wanted.messages / wanted.shards +
-                                    (shard < wanted.messages % wanted.shards ? 1 : 0);
+        const std::uint64_t share =
+            wanted.messages / wanted.shards + (shard < wanted.messages % wanted.shards ? 1 : 0);
         if (!filler(files, wanted, shard).fill(*meta, share)) {
             return 1;
         }

@@ -1,10 +1,12 @@
 // What a shard's log holds after a stop of any kind, and the tools for a stopped spool.
 //
 // Input   The folder of a spool whose lock is held (open_spool).
-// Output  The live messages, what was damaged, and where the writer goes on.
-// Owner   Any one thread; blocks. Idempotent: it writes nothing.
+// Output  The live messages, what was damaged, and where the writer goes on. Their meta is not
+//         kept: read_metas() reads it again, one message at a time.
+// Owner   Any one thread a shard; blocks. Idempotent: it writes nothing.
 // Fails   io when the disk refuses; damage is counted, not a failure.
-// Bounds  Memory: 2 MiB of buffers, the largest record, and the live messages' meta and state.
+// Bounds  Memory: 2 MiB of buffers and the largest record; while it runs about 100 bytes a live
+//         message and its state, 11 to 22 for each that has ended; then 64, and the states.
 // Specs   docs/spool-format.md, "Recovery".
 
 #pragma once
@@ -12,10 +14,14 @@
 #include "ebbgate/base/result.h"
 #include "ebbgate/spool/location.h"
 #include "ebbgate/spool/segment.h"
+#include "ebbgate/spool/state_store.h"
 #include "ebbgate/spool/storage.h"
 #include "ebbgate/spool/writer.h"
 
 #include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -23,9 +29,8 @@ namespace ebbgate::spool {
 
 struct recovered_message {
     std::uint64_t id = 0;
-    std::string meta;
-    std::string state; // The latest, or empty.
-    location where;    // body_file != no_body_file: a large body, verified when it is read.
+    byte_view state; // The latest, or empty; in recovered_shard::states.
+    location where;  // body_file != no_body_file: a large body, verified when it is read.
 };
 
 struct recovery_counts {
@@ -45,6 +50,7 @@ struct recovered_shard {
     std::vector<recovered_message> live; // In order of log number.
     // Acknowledged, meta intact, body not: tell the sender, then mark it done. Never deliver it.
     std::vector<recovered_message> damaged;
+    state_store states; // What they refer to.
     recovery_counts counts;
     std::uint64_t highest_message_id = 0; // Seen anywhere in the log.
     writer_start start;                   // Move into a writer.
@@ -58,6 +64,17 @@ struct recovery_options {
 
 [[nodiscard]] result<recovered_shard>
 recover_shard(directory& files, const spool_meta& meta, const recovery_options& options);
+
+// Nothing: what was good during recovery cannot be read now.
+using meta_visitor =
+    std::function<void(const recovered_message& message, std::optional<byte_view> meta)>;
+
+// Reads the meta of messages that recovery found, in their order, in large pieces and without their
+// bodies. Each is verified again and good during the visit. Blocks.
+void read_metas(directory& files,
+                const shard_files& segments,
+                std::span<const recovered_message> messages,
+                const meta_visitor& visit);
 
 // One live message of a stopped spool, whole and verified.
 struct exported_message {

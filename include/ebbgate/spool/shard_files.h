@@ -8,6 +8,7 @@
 #include "ebbgate/spool/location.h"
 #include "ebbgate/spool/storage.h"
 
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <vector>
@@ -58,6 +59,8 @@ public:
     void release_body(std::uint32_t number) noexcept;
     void mark_body_dead(std::uint32_t number) noexcept;
 
+    // So many more follow there.
+    void expect_live(std::uint64_t segment_id, std::size_t messages);
     // One more, or one less, live message at `where` (its segment, and its body file if any).
     void add_live(std::uint64_t message_id, const location& where);
     void drop_live(const location& where) noexcept;

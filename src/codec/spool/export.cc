@@ -103,7 +103,14 @@ result<void> exporter::export_message(const recovered_shard& shard,
                                                     where,
                                                     segment_key(segment->seed, segment->segment_id))
                             : std::nullopt;
-    auto passed = sink_->begin({message.id, message.meta, message.state, where.body_bytes});
+    byte_view meta = stored ? stored->meta : byte_view();
+    if (!stored && got && *got == record.bytes()) {
+        meta = decode_stored_meta(record.data() + (where.offset - first),
+                                  message.id,
+                                  where,
+                                  segment_key(segment->seed, segment->segment_id));
+    }
+    auto passed = sink_->begin({message.id, meta, message.state, where.body_bytes});
     if (!passed) {
         return passed;
     }

@@ -46,26 +46,21 @@ void message_table::on_group(scanned_group&& group) {
     }
     ++counts_->groups;
     cover(group.first_lsn, group.last_lsn);
-    for (scanned_record& record : group.records) {
-        apply(std::move(record), segment_id_);
+    for (const scanned_record& record : group.records) {
+        apply(record, segment_id_);
     }
 }
 
-void message_table::apply(scanned_record&& record, std::uint64_t segment_id) {
+void message_table::apply(const scanned_record& record, std::uint64_t segment_id) {
     ++counts_->records;
     highest_id_ = std::max(highest_id_, record.header.message_id);
     switch (record.header.type) {
     case record_type::message:
     case record_type::message_with_file:
-        add_message(std::move(record), segment_id);
+        add_message(record, segment_id);
         break;
     case record_type::state:
-        if (!done_.contains(record.header.message_id)) {
-            latest_state& state = states_[record.header.message_id];
-            if (record.header.lsn > state.lsn) {
-                state = {record.header.lsn, std::move(record.meta)};
-            }
-        }
+        add_state(record);
         break;
     case record_type::done:
         add_done(record.meta);
@@ -79,12 +74,43 @@ void message_table::apply(scanned_record&& record, std::uint64_t segment_id) {
     }
 }
 
-void message_table::add_message(scanned_record&& record, std::uint64_t segment_id) {
+message_table::known_message& message_table::known(std::uint64_t id) {
+    if (const std::uint32_t found = index_.find(id); found != no_record) {
+        return messages_[found];
+    }
+    const std::uint32_t number = messages_.make();
+    known_message& made = messages_[number];
+    made.id = id;
+    made.is_used = true;
+    index_.add(number);
+    return made;
+}
+
+void message_table::forget(std::uint64_t id) {
+    const std::uint32_t number = index_.find(id);
+    if (number == no_record) {
+        return;
+    }
+    known_message& message = messages_[number];
+    for (std::uint32_t copy = message.newest; copy != no_record;) {
+        const std::uint32_t older = copies_[copy].older;
+        copies_.free(copy);
+        copy = older;
+    }
+    states_.drop(message.state);
+    index_.remove(id);
+    messages_.free(number);
+}
+
+void message_table::add_message(const scanned_record& record, std::uint64_t segment_id) {
     const record_header& header = record.header;
     if (done_.contains(header.message_id)) {
         return;
     }
-    message_copy copy;
+    known_message& message = known(header.message_id);
+    const std::uint32_t number = copies_.make();
+    message_copy& copy = copies_[number];
+    copy.older = std::exchange(message.newest, number);
     copy.where.segment_id = segment_id;
     copy.where.lsn = header.lsn;
     copy.where.offset = header.offset;
@@ -95,18 +121,43 @@ void message_table::add_message(scanned_record&& record, std::uint64_t segment_i
         copy.where.body_bytes = record.reference.bytes;
         copy.where.body_file = record.reference.file_number;
     }
-    copy.meta = std::move(record.meta);
     copy.body_is_good = record.body_is_good;
-    messages_[header.message_id].push_back(std::move(copy));
+}
+
+void message_table::add_state(const scanned_record& record) {
+    const record_header& header = record.header;
+    if (done_.contains(header.message_id)) {
+        return;
+    }
+    known_message& message = known(header.message_id);
+    if (header.lsn > message.state_lsn) {
+        message.state_lsn = header.lsn;
+        states_.set(message.state, record.meta);
+        if (states_.is_sparse()) {
+            compact_states();
+        }
+    }
+}
+
+void message_table::compact_states() {
+    state_store fresh;
+    for (std::uint32_t number = 0; number < messages_.made(); ++number) {
+        state_store::entry& state = messages_[number].state;
+        if (state.data != nullptr) {
+            const byte_view old = state.view();
+            state = {};
+            fresh.set(state, old);
+        }
+    }
+    states_ = std::move(fresh);
 }
 
 void message_table::add_done(byte_view ids) {
     for (; ids.size() >= sizeof(std::uint64_t); ids.remove_prefix(sizeof(std::uint64_t))) {
         const auto id = get<std::uint64_t>(ids.data());
         // Whatever copy of it is found later was written before anyone knew.
-        done_.insert(id);
-        messages_.erase(id);
-        states_.erase(id);
+        done_.add(id);
+        forget(id);
         highest_id_ = std::max(highest_id_, id);
     }
 }
@@ -125,8 +176,8 @@ bool message_table::is_voided(std::uint64_t lsn) const noexcept {
     });
 }
 
-void message_table::judge(doubtful_group&& doubt) {
-    for (scanned_record& record : doubt.group.records) {
+void message_table::judge(const doubtful_group& doubt) {
+    for (const scanned_record& record : doubt.group.records) {
         const std::uint64_t lsn = record.header.lsn;
         const bool was_acknowledged = lsn <= max_durable_;
         if (is_voided(lsn)) {
@@ -142,12 +193,12 @@ void message_table::judge(doubtful_group&& doubt) {
         cover(lsn, lsn);
         if (record.meta_is_good && record.body_is_good) {
             ++counts_->salvaged_records;
-            apply(std::move(record), doubt.segment_id);
+            apply(record, doubt.segment_id);
             continue;
         }
         ++counts_->corrupt_records;
         if (record.meta_is_good && record.header.type == record_type::message) {
-            add_message(std::move(record), doubt.segment_id);
+            add_message(record, doubt.segment_id);
         }
     }
     const std::uint64_t last = doubt.group.last_lsn;
@@ -184,8 +235,8 @@ void message_table::count_missing() {
 
 void message_table::resolve(std::vector<recovered_message>& live,
                             std::vector<recovered_message>& damaged) {
-    for (doubtful_group& doubt : std::exchange(doubtful_, {})) {
-        judge(std::move(doubt));
+    for (const doubtful_group& doubt : std::exchange(doubtful_, {})) {
+        judge(doubt);
     }
     count_missing();
     last_accepted_ = max_durable_;
@@ -193,22 +244,30 @@ void message_table::resolve(std::vector<recovered_message>& live,
         last_accepted_ = std::max(last_accepted_, range.last);
     }
     last_used_ = std::max(last_used_, last_accepted_);
-    for (auto& [id, copies] : messages_) {
-        pick(id, copies, live, damaged);
+    live.reserve(messages_.size());
+    for (std::uint32_t number = 0; number < messages_.made(); ++number) {
+        if (messages_[number].is_used) {
+            pick(messages_[number], live, damaged);
+        }
     }
     const auto older = [](const recovered_message& a, const recovered_message& b) {
         return a.where.lsn < b.where.lsn;
     };
-    std::sort(live.begin(), live.end(), older);
-    std::sort(damaged.begin(), damaged.end(), older);
+    for (auto* list : {&live, &damaged}) {
+        // Mostly they are: records are made in the order of the log.
+        if (!std::is_sorted(list->begin(), list->end(), older)) {
+            std::sort(list->begin(), list->end(), older);
+        }
+    }
 }
 
-void message_table::pick(std::uint64_t id,
-                         std::vector<message_copy>& copies,
+void message_table::pick(const known_message& message,
                          std::vector<recovered_message>& live,
                          std::vector<recovered_message>& damaged) {
-    message_copy* best = nullptr;
-    for (message_copy& copy : copies) {
+    const message_copy* best = nullptr;
+    for (std::uint32_t number = message.newest; number != no_record;) {
+        const message_copy& copy = copies_[number];
+        number = copy.older;
         if (is_voided(copy.where.lsn)) {
             ++counts_->voided;
             continue;
@@ -224,17 +283,10 @@ void message_table::pick(std::uint64_t id,
             best = &copy;
         }
     }
-    if (best == nullptr) {
-        return;
+    if (best != nullptr) {
+        (best->body_is_good ? live : damaged)
+            .push_back({message.id, message.state.view(), best->where});
     }
-    recovered_message message;
-    message.id = id;
-    message.where = best->where;
-    message.meta = std::move(best->meta);
-    if (const auto state = states_.find(id); state != states_.end()) {
-        message.state = std::move(state->second.blob);
-    }
-    (best->body_is_good ? live : damaged).push_back(std::move(message));
 }
 
 } // namespace ebbgate::spool

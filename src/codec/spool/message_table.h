@@ -3,32 +3,39 @@
 // Input   Groups of every segment in order, whole or damaged.
 // Output  Live and damaged messages, what was voided, where log numbers go on.
 // Owner   Recovery of one shard.
-// Bounds  Meta and state of messages that have not ended, and 8 bytes for each that has.
+// Bounds  About 100 bytes a message that has not ended, and its state; an id for each that has.
 // Specs   docs/spool-format.md, "Recovery".
 
 #pragma once
 
 #include "ebbgate/spool/recovery.h"
+#include "ebbgate/spool/state_store.h"
 
+#include "codec/spool/id_tables.h"
+#include "codec/spool/record_pool.h"
 #include "codec/spool/segment_scanner.h"
 
 #include <cstdint>
-#include <string>
-#include <unordered_map>
-#include <unordered_set>
+#include <utility>
 #include <vector>
 
 namespace ebbgate::spool {
 
 class message_table final : public group_handler {
 public:
-    explicit message_table(recovery_counts& counts) : counts_(&counts) {}
+    explicit message_table(recovery_counts& counts) : counts_(&counts), index_(messages_) {}
+
+    message_table(const message_table&) = delete; // The index refers to the records.
+    message_table& operator=(const message_table&) = delete;
 
     void enter_segment(std::uint64_t segment_id, std::uint64_t first_lsn);
     void on_group(scanned_group&& group) override;
 
     // After the last segment: judges damaged groups, applies voids, picks the newest copies.
     void resolve(std::vector<recovered_message>& live, std::vector<recovered_message>& damaged);
+
+    // After resolve(): what its messages refer to.
+    [[nodiscard]] state_store take_states() noexcept { return std::move(states_); }
 
     [[nodiscard]] std::uint64_t highest_message_id() const noexcept { return highest_id_; }
 
@@ -40,13 +47,17 @@ public:
 private:
     struct message_copy {
         location where;
-        std::string meta;
+        std::uint32_t older = no_record; // Another copy of the same message.
         bool body_is_good = true;
     };
 
-    struct latest_state {
-        std::uint64_t lsn = 0;
-        std::string blob;
+    // A copy was found, or a state.
+    struct known_message {
+        std::uint64_t id = 0;
+        std::uint64_t state_lsn = 0;
+        state_store::entry state;
+        std::uint32_t newest = no_record; // Of its copies.
+        bool is_used = false;
     };
 
     struct doubtful_group {
@@ -54,16 +65,19 @@ private:
         scanned_group group;
     };
 
-    void apply(scanned_record&& record, std::uint64_t segment_id);
-    void add_message(scanned_record&& record, std::uint64_t segment_id);
+    void apply(const scanned_record& record, std::uint64_t segment_id);
+    void add_message(const scanned_record& record, std::uint64_t segment_id);
+    void add_state(const scanned_record& record);
+    [[nodiscard]] known_message& known(std::uint64_t id);
+    void forget(std::uint64_t id);
+    void compact_states();
     void add_done(byte_view ids);
     void add_voided(byte_view ranges);
     void cover(std::uint64_t first, std::uint64_t last);
-    void judge(doubtful_group&& doubt);
+    void judge(const doubtful_group& doubt);
     void count_missing();
     [[nodiscard]] bool is_voided(std::uint64_t lsn) const noexcept;
-    void pick(std::uint64_t id,
-              std::vector<message_copy>& copies,
+    void pick(const known_message& message,
               std::vector<recovered_message>& live,
               std::vector<recovered_message>& damaged);
 
@@ -74,9 +88,11 @@ private:
     std::uint64_t max_durable_ = 0;
     std::uint64_t last_accepted_ = 0;
     std::uint64_t last_used_ = 0;
-    std::unordered_map<std::uint64_t, std::vector<message_copy>> messages_;
-    std::unordered_map<std::uint64_t, latest_state> states_;
-    std::unordered_set<std::uint64_t> done_;
+    record_pool<known_message> messages_;
+    id_index<known_message> index_;
+    record_pool<message_copy> copies_;
+    state_store states_;
+    id_set done_;
     std::vector<lsn_range> covered_; // By groups that hold; merged while in order.
     std::vector<lsn_range> voided_;
     std::vector<doubtful_group> doubtful_;

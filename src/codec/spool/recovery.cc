@@ -210,6 +210,7 @@ void shard_recovery::scan_segments() {
         segment_scanner(*files_, segment.file, segment.header).scan(table);
     }
     table.resolve(found_.live, found_.damaged);
+    found_.states = table.take_states();
     found_.highest_message_id = table.highest_message_id();
     last_accepted_lsn_ = table.last_accepted_lsn();
     last_used_lsn_ = table.last_used_lsn();
@@ -244,8 +245,15 @@ void shard_recovery::fill_start() {
         start.files.add_segment(std::move(entry));
     }
     for (const auto* list : {&found_.live, &found_.damaged}) {
-        for (const recovered_message& message : *list) {
-            start.files.add_live(message.id, message.where);
+        for (auto at = list->begin(); at != list->end();) {
+            // In the order of the log, and so of segments: the room for one's ids is known.
+            const auto end = std::find_if(at, list->end(), [at](const recovered_message& message) {
+                return message.where.segment_id != at->where.segment_id;
+            });
+            start.files.expect_live(at->where.segment_id, static_cast<std::size_t>(end - at));
+            for (; at != end; ++at) {
+                start.files.add_live(at->id, at->where);
+            }
         }
     }
 }

@@ -25,15 +25,15 @@ void segment_scanner::load(std::uint64_t offset, std::uint64_t bytes) {
     }
     window_offset_ = start;
     window_bytes_ = std::min<std::uint64_t>(window_.bytes(), end_ - start);
-    std::memset(window_.data(), 0, window_bytes_);
-    if (files_->read_at(file_, start, window_.data(), window_bytes_)) {
+    if (const auto got = files_->read_at(file_, start, window_.data(), window_bytes_)) {
+        std::memset(window_.data() + *got, 0, window_bytes_ - *got);
         return;
     }
     // Something in there cannot be read: block by block, what fails stays zero.
     for (std::uint64_t at = 0; at < window_bytes_; at += block_bytes) {
-        if (!files_->read_at(file_, start + at, window_.data() + at, block_bytes)) {
-            std::memset(window_.data() + at, 0, block_bytes);
-        }
+        const auto got = files_->read_at(file_, start + at, window_.data() + at, block_bytes);
+        const std::size_t good = got ? *got : 0;
+        std::memset(window_.data() + at + good, 0, block_bytes - good);
     }
 }
 
@@ -81,7 +81,9 @@ std::uint64_t segment_scanner::take_record(const record_header& header, std::uin
     record.header = header;
     record.meta_is_good = meta_holds(bytes, header, key_);
     record.body_is_good = body_holds(bytes, header, key_);
-    if (record.meta_is_good) {
+    const bool is_message =
+        header.type == record_type::message || header.type == record_type::message_with_file;
+    if (record.meta_is_good && !is_message) {
         record.meta.assign(bytes + record_header_bytes, header.meta_bytes);
     }
     if (header.type == record_type::message_with_file) {
@@ -131,7 +133,12 @@ void segment_scanner::emit(group_handler& handler) {
         }
         group_.last_lsn = std::max(group_.last_lsn, last_lsn_);
     }
-    handler.on_group(std::exchange(group_, scanned_group()));
+    handler.on_group(std::move(group_));
+    // Unless it was taken, its room is used again.
+    std::vector<scanned_record> records = std::move(group_.records);
+    records.clear();
+    group_ = scanned_group();
+    group_.records = std::move(records);
     chain_ = key_;
     group_is_damaged_ = false;
     hole_seen_ = false;

@@ -23,7 +23,7 @@ struct scanned_record {
     record_header header;
     bool meta_is_good = false;
     bool body_is_good = false;
-    std::string meta;         // Empty unless it is good.
+    std::string meta;         // When it is good; not of a message: see read_metas().
     body_reference reference; // Of a message whose body is in a file.
 };
 

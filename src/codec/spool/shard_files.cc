@@ -87,6 +87,12 @@ void shard_files::mark_body_dead(std::uint32_t number) noexcept {
     }
 }
 
+void shard_files::expect_live(std::uint64_t segment_id, std::size_t messages) {
+    if (segment_entry* segment = find(segment_id); segment != nullptr) {
+        segment->message_ids.reserve(segment->message_ids.size() + messages);
+    }
+}
+
 void shard_files::add_live(std::uint64_t message_id, const location& where) {
     segment_entry* segment = find(where.segment_id);
     EBBGATE_ASSERT(segment != nullptr);

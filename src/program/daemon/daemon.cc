@@ -23,6 +23,7 @@
 #include <filesystem>
 #include <future>
 #include <poll.h>
+#include <thread>
 #include <unistd.h>
 #include <utility>
 
@@ -138,23 +139,33 @@ result<void> daemon::recover(std::vector<spool::recovered_shard>& shards) {
                                 server_.shards));
     }
     for (std::uint32_t index = 0; index < meta->shard_count; ++index) {
+        threads_.push_back(std::make_unique<shard_thread>());
+    }
+    shards = std::vector<spool::recovered_shard>(meta->shard_count);
+    auto done = on_each_thread([&](std::uint32_t index) -> result<void> {
         auto shard = spool::recover_shard(
             *spool_folder_, *meta, {.shard = index, .segment_bytes = server_.spool.segment_bytes});
         if (!shard) {
             return std::unexpected(shard.error());
         }
-        const spool::recovery_counts& counts = shard->counts;
+        shards[index] = std::move(*shard);
+        return {};
+    });
+    if (!done) {
+        return done;
+    }
+    for (std::size_t index = 0; index < shards.size(); ++index) {
+        const spool::recovery_counts& counts = shards[index].counts;
         note(fmt::format("spool shard {}: {} messages in {} segments, {} records; torn tail {} "
                          "bytes, corrupt {}, damaged bodies {}, voided {}",
                          index,
-                         shard->live.size(),
+                         shards[index].live.size(),
                          counts.segments,
                          counts.records,
                          counts.torn_tail_bytes,
                          counts.corrupt_records,
-                         shard->damaged.size(),
+                         shards[index].damaged.size(),
                          counts.voided));
-        shards.push_back(std::move(*shard));
     }
     return {};
 }
@@ -266,10 +277,8 @@ result<void> daemon::start() {
     for (const config::listener& listener : server_.listeners) {
         ports_.push_back(listener.listen.port);
     }
-    for (std::uint32_t index = 0; index < recovered.size(); ++index) {
-        if (auto done = start_shard(index, std::move(recovered[index])); !done) {
-            return done;
-        }
+    if (auto done = start_shards(std::move(recovered)); !done) {
+        return done;
     }
     shared_->policy.reset(); // Each shard has them.
     shared_->keys.reset();
@@ -377,26 +386,49 @@ result<void> daemon::start_bans() {
     return bans_->start(ban_settings_of(*policy_, server_));
 }
 
-// A ring belongs to the thread that opened it: the shard is made on its own.
-result<void> daemon::start_shard(std::uint32_t index, spool::recovered_shard&& recovered) {
-    std::promise<result<relay::shard*>> made;
-    auto waiting = made.get_future();
-    shards_.emplace_back();
-    threads_.emplace_back([this, index, &made, recovered = std::move(recovered)]() mutable {
-        auto started = relay::shard::start(*shared_, index, std::move(recovered), ports_);
-        if (!started) {
-            made.set_value(std::unexpected(std::move(started.error())));
-            return;
+result<void> daemon::on_each_thread(const std::function<result<void>(std::uint32_t index)>& step) {
+    std::vector<std::future<result<void>>> waiting;
+    for (std::uint32_t index = 0; index < threads_.size(); ++index) {
+        waiting.push_back(threads_[index]->tell([&step, index] { return step(index); }));
+    }
+    result<void> all;
+    for (std::future<result<void>>& one : waiting) {
+        if (auto done = one.get(); !done) {
+            all = std::move(done);
         }
-        std::unique_ptr<relay::shard> mine = std::move(*started);
-        relay::shard& running = *mine;
-        shards_[index] = std::move(mine);
-        made.set_value(&running);
-        running.run();
-    });
-    const auto done = waiting.get();
-    if (!done) {
-        return std::unexpected(done.error());
+    }
+    return all;
+}
+
+result<void> daemon::start_shards(std::vector<spool::recovered_shard>&& recovered) {
+    shards_.resize(recovered.size());
+    for (std::uint32_t index = 0; index < recovered.size(); ++index) {
+        auto made = threads_[index]->tell([&]() -> result<void> {
+            auto started = relay::shard::start(*shared_, index, std::move(recovered[index]));
+            if (!started) {
+                return std::unexpected(std::move(started.error()));
+            }
+            shards_[index] = std::move(*started);
+            return {};
+        });
+        if (auto done = made.get(); !done) {
+            return done;
+        }
+    }
+    // What takes long with a large queue.
+    if (auto done =
+            on_each_thread([this](std::uint32_t index) { return shards_[index]->restore(); });
+        !done) {
+        return done;
+    }
+    for (std::uint32_t index = 0; index < shards_.size(); ++index) {
+        auto bound = threads_[index]->tell([&] { return shards_[index]->bind_listeners(ports_); });
+        if (auto done = bound.get(); !done) {
+            return done;
+        }
+    }
+    for (std::uint32_t index = 0; index < shards_.size(); ++index) {
+        threads_[index]->let_go([shard = shards_[index].get()] { shard->run(); });
     }
     return {};
 }
@@ -489,8 +521,8 @@ void daemon::stop() {
         files_->stop();
     }
     on_each_shard([](relay::shard& shard) { shard.drain(); });
-    for (std::thread& thread : threads_) {
-        thread.join();
+    for (const auto& thread : threads_) {
+        thread->join();
     }
     bans_->stop(); // While the shards that it answers to are there, and the log that it writes.
     resolver_->stop();

@@ -17,6 +17,7 @@
 #include "program/daemon/files_thread.h"
 #include "program/daemon/http_thread.h"
 #include "program/daemon/link_upkeep.h"
+#include "program/daemon/shard_thread.h"
 #include "relay/shard.h"
 #include "runtime/resolve/resolver.h"
 #include "runtime/tls/trust_store.h"
@@ -43,7 +44,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <thread>
 #include <vector>
 
 namespace ebbgate::program {
@@ -71,7 +71,10 @@ private:
 
     [[nodiscard]] result<void> open_folders();
     [[nodiscard]] result<void> recover(std::vector<spool::recovered_shard>& shards);
-    [[nodiscard]] result<void> start_shard(std::uint32_t index, spool::recovered_shard&& recovered);
+    [[nodiscard]] result<void> start_shards(std::vector<spool::recovered_shard>&& recovered);
+    // On each shard's thread, on all at once.
+    [[nodiscard]] result<void>
+    on_each_thread(const std::function<result<void>(std::uint32_t index)>& step);
     [[nodiscard]] result<policy::loaded> open_overlay();
     [[nodiscard]] result<void> open_limits(const std::vector<policy::rate_override>& overrides);
     [[nodiscard]] result<void> start_bans();
@@ -193,7 +196,7 @@ private:
     std::unique_ptr<shard::worker_pool> segment_worker_;
     std::unique_ptr<relay::shared_parts> shared_;
     std::vector<std::unique_ptr<relay::shard>> shards_;
-    std::vector<std::thread> threads_;
+    std::vector<std::unique_ptr<shard_thread>> threads_;
     std::vector<std::uint16_t> ports_;
     std::unique_ptr<files_thread> files_; // Null: no http or https listener.
     std::unique_ptr<overlay::overlay_store> overlay_;

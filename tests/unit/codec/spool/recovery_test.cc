@@ -56,7 +56,7 @@ TEST_F(Recovery, MessagesComeBackInOrderWithTheirLatestState) {
     ASSERT_TRUE(after.open());
     ASSERT_EQ(after.found.live.size(), 2U);
     EXPECT_EQ(after.found.live[0].id, 5U);
-    EXPECT_EQ(after.found.live[0].meta, "meta 5");
+    EXPECT_EQ(after.meta_of(after.found.live[0]), "meta 5");
     EXPECT_EQ(after.found.live[0].state, "second try");
     EXPECT_EQ(after.found.live[1].id, 3U);
     EXPECT_EQ(after.found.highest_message_id, 5U);
@@ -169,7 +169,7 @@ TEST_F(Recovery, AMessageWithADamagedBodyIsNamedSoThatItsSenderCanBeTold) {
     ASSERT_TRUE(after.open());
     ASSERT_EQ(after.found.damaged.size(), 1U);
     EXPECT_EQ(after.found.damaged[0].id, 1U);
-    EXPECT_EQ(after.found.damaged[0].meta, "meta 1");
+    EXPECT_EQ(after.meta_of(after.found.damaged[0]), "meta 1");
     EXPECT_EQ(after.read(1, after.found.damaged[0].where).status, read_status::damaged);
     after.log->mark_done(1, after.found.damaged[0].where);
     EXPECT_TRUE(after.settle());
@@ -336,7 +336,7 @@ TEST_F(Recovery, NoBitFlipMakesAMessageWrong) {
             ASSERT_TRUE(after.open());
             for (const recovered_message& message : after.found.live) {
                 ASSERT_TRUE(bodies.contains(message.id));
-                ASSERT_EQ(message.meta, "meta " + std::to_string(message.id));
+                ASSERT_EQ(after.meta_of(message), "meta " + std::to_string(message.id));
                 ASSERT_TRUE(message.state.empty() || message.state == "a state");
                 const read_result stored = after.read(message.id, message.where);
                 ASSERT_TRUE(stored.status != read_status::ready ||

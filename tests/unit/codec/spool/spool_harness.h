@@ -75,6 +75,18 @@ public:
         return true;
     }
 
+    // Nothing: it cannot be read.
+    std::optional<std::string> meta_of(const recovered_message& message) {
+        std::optional<std::string> meta;
+        read_metas(files,
+                   log->files(),
+                   {&message, 1},
+                   [&](const recovered_message&, std::optional<byte_view> read) {
+                       meta = read ? std::optional<std::string>(*read) : std::nullopt;
+                   });
+        return meta;
+    }
+
     test_append& add(std::uint64_t id, std::string meta, std::string body, std::string state = {}) {
         auto owned = std::make_unique<test_append>();
         test_append& request = *owned;
