@@ -155,6 +155,21 @@ class RudeNextHops(Attacked):
         status = gateway.wait(lambda status: status["mail"]["done"] == 1, 30)
         self.assertEqual((status["mail"]["deferrals"], status["mail"]["ambiguous"], hop.connections), (0, 0, 1))
 
+    def test_who_reads_next_to_nothing_is_left(self):
+        """It would keep a connection, and the spool's files with it, for days."""
+        wait = threading.Event()
+        self.addCleanup(wait.set)
+
+        def dripping(plain, _reply):
+            while not wait.wait(0.5):
+                plain.recv(50)
+            return False
+        hop = self.hop(("body", dripping))
+        gateway = self.quick([hop], body="2s")
+        self.submit(gateway, "b@c0.test", body="Subject: x\r\n\r\n" + ("z" * 70 + "\r\n") * 300_000)
+        status = gateway.wait(lambda status: status["mail"]["done"] == 1, 30)
+        self.assertEqual((status["mail"]["deferrals"], status["mail"]["ambiguous"], hop.connections), (1, 0, 2))
+
     def test_a_connection_lost_within_a_large_body_leaves_no_doubt(self):
         hops = [self.hop(("body", action)) for action in (closing, resetting)]
         gateway = self.quick(hops)

@@ -39,7 +39,8 @@ public:
     message_reader(const message_reader&) = delete;
     message_reader& operator=(const message_reader&) = delete;
 
-    // Verifies the whole message, then one event. Pins its files until finish() or the destructor.
+    // Verifies the whole message, then one event. Pins its segment until then, and its body file
+    // until finish() or the destructor.
     void
     start(std::uint64_t message_id, const location& where, read_scope scope = read_scope::message);
     // Who gets the events from here on. Not while busy().

@@ -67,7 +67,8 @@ public:
 
     // While pinned, the bytes at `where` are not written over.
     void pin(const location& where) noexcept;
-    void unpin(const location& where) noexcept;
+    void unpin_record(const location& where) noexcept; // Its segment.
+    void unpin_body(const location& where) noexcept;   // Its body file, when it has one.
 
     [[nodiscard]] std::uint64_t live_bytes() const noexcept { return live_bytes_; }
 

@@ -64,7 +64,10 @@ struct message_reader::reading {
 
     void read_record();
     void read_body_block();
-    void begin_body(step next);
+    void begin_body();
+    // The record has been read: its segment may be used again while the body is sent, which takes
+    // as long as the other end likes.
+    void begin_streaming();
     void on_record(bool arrived);
     void on_body_block(bool arrived);
     // Another try from the start, once; then the caller is told.
@@ -126,7 +129,7 @@ void message_reader::reading::on_record(bool arrived) {
     }
     message = *stored;
     if (where.body_file == no_body_file || scope == read_scope::envelope) {
-        now = step::streaming;
+        begin_streaming();
         tell(read_status::ready);
         return;
     }
@@ -141,18 +144,23 @@ void message_reader::reading::on_record(bool arrived) {
         body_buffer = aligned_buffer(wanted);
     }
     if (where.body_bytes == 0) {
-        now = step::streaming;
+        begin_streaming();
         tell(read_status::ready);
         return;
     }
-    begin_body(step::verifying);
+    now = step::verifying;
+    begin_body();
     read_body_block();
 }
 
-void message_reader::reading::begin_body(step next) {
-    now = next;
+void message_reader::reading::begin_body() {
     body_at = 0;
     XXH3_64bits_reset_withSeed(hasher, message.reference.seed);
+}
+
+void message_reader::reading::begin_streaming() {
+    now = step::streaming;
+    files->unpin_record(where);
 }
 
 void message_reader::reading::read_body_block() {
@@ -187,7 +195,8 @@ void message_reader::reading::on_body_block(bool arrived) {
         read_body_block();
         return;
     }
-    begin_body(step::streaming);
+    begin_body();
+    begin_streaming();
     tell(read_status::ready);
 }
 
@@ -249,7 +258,10 @@ bool message_reader::next() {
 void message_reader::finish() noexcept {
     EBBGATE_ASSERT(!busy());
     if (reading_->now != reading::step::closed) {
-        reading_->files->unpin(reading_->where);
+        if (reading_->now != reading::step::streaming) {
+            reading_->files->unpin_record(reading_->where);
+        }
+        reading_->files->unpin_body(reading_->where);
         reading_->now = reading::step::closed;
         reading_->message = {};
         reading_->block = {};

@@ -125,11 +125,14 @@ void shard_files::pin(const location& where) noexcept {
     }
 }
 
-void shard_files::unpin(const location& where) noexcept {
+void shard_files::unpin_record(const location& where) noexcept {
     if (segment_entry* segment = find(where.segment_id); segment != nullptr) {
         EBBGATE_ASSERT(segment->pins > 0);
         --segment->pins;
     }
+}
+
+void shard_files::unpin_body(const location& where) noexcept {
     if (where.body_file < body_files_.size()) {
         EBBGATE_ASSERT(body_files_[where.body_file].pins > 0);
         --body_files_[where.body_file].pins;

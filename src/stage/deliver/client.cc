@@ -20,7 +20,7 @@ client::client(task::reactor& reactor,
         if (self.step_ == step::idle) {
             self.quit();
         } else if (self.step_ == step::body && self.stream_ != nullptr &&
-                   self.stream_->output_bytes() < self.output_at_arm_) {
+                   self.stream_->output_bytes() + self.least_body_bytes() <= self.output_at_arm_) {
             self.arm(self.settings_.body_timeout_ms); // Slow is not dead.
         } else {
             self.give_up("timed out");

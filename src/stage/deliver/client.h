@@ -29,6 +29,7 @@
 #include "runtime/tls/tls.h"
 #include "stage/deliver/attempt.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -98,6 +99,8 @@ class client final : public net::stream_observer {
 public:
     static constexpr std::size_t recipients_max_unsaid = 100;
     static constexpr std::size_t bdat_bytes_max = 64 * kib;
+    // Slower than that it would hold a connection and its message for days.
+    static constexpr std::uint64_t body_rate_least = 500; // Bytes a second.
 
     client(task::reactor& reactor,
            net::flusher& flusher,
@@ -211,6 +214,11 @@ private:
     // `replies`: how many the text asks for.
     void say(byte_view text, step next, std::uint64_t timeout_ms, std::size_t replies = 1);
     void arm(std::uint64_t timeout_ms);
+
+    [[nodiscard]] std::uint64_t least_body_bytes() const noexcept {
+        return std::max<std::uint64_t>(1, settings_.body_timeout_ms * body_rate_least / 1000);
+    }
+
     // 421, or no reply that a command can have: given up.
     [[nodiscard]] bool ends_the_connection(const smtp::reply& reply);
     void set_outcome(std::size_t position, const smtp::reply& reply, const char* command);

@@ -425,9 +425,32 @@ TEST(Writer, APinnedSegmentIsNotReused) {
     }
     ASSERT_TRUE(spool.settle());
     EXPECT_EQ(spool.read(1, first.where).body, "b");
-    spool.log->files().unpin(first.where);
+    spool.log->files().unpin_record(first.where);
     spool.turn();
     EXPECT_EQ(spool.log->files().find(first.where.segment_id), nullptr);
+}
+
+TEST(Writer, AMessageThatIsBeingSentHoldsNoSegment) {
+    simulated_disk disk;
+    spool_harness spool(disk);
+    ASSERT_TRUE(spool.open());
+    const test_append& first = spool.append_and_settle(1, "m", "b");
+    message_reader reader(
+        spool.device(),
+        spool.log->files(),
+        [](message_reader&, read_status, void*) noexcept {},
+        nullptr);
+    reader.start(1, first.where);
+    spool.device().poll();
+    spool.log->mark_done(1, first.where);
+    for (std::uint64_t id = 2; id < 100; ++id) {
+        const test_append& request = spool.append_and_settle(id, "m", std::string(5000, 'x'));
+        spool.log->mark_done(id, request.where);
+    }
+    ASSERT_TRUE(spool.settle());
+    EXPECT_EQ(spool.log->files().find(first.where.segment_id), nullptr);
+    ASSERT_TRUE(reader.next());
+    EXPECT_EQ(reader.block(), "b");
 }
 
 // Every operation of a short life fails once, in each way: nothing hangs, and what was
