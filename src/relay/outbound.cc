@@ -107,10 +107,7 @@ void outbound::policy_changed() {
             }
         }
     }
-    for (auto& [site, line] : blocked_) { // For a rate that may be another one now.
-        line.used_up_ms = 0;
-        time_site(site, clock_ms());
-    }
+    lines_.look_at_all(clock_ms());
     const auto waiting = std::exchange(unrouted_, {});
     for (const std::uint64_t id : waiting) {
         place_again(id, held_routes::hold, [](bool) {});
@@ -418,7 +415,7 @@ bool outbound::grant_some(std::int64_t now_ms) {
 
 void outbound::set_wake_timer() {
     auto next_ms = scheduler_.next_wakeup_ms(clock_ms());
-    for (const auto& other_ms : {blocked_until_.next_ms(), site_times_.next_ms()}) {
+    for (const auto& other_ms : {blocked_until_.next_ms(), lines_.next_ms()}) {
         if (other_ms) {
             next_ms = next_ms ? std::min(*next_ms, *other_ms) : *other_ms;
         }

@@ -232,9 +232,6 @@ private:
     void give_back(connection& opened); // Its permit, before anything was open.
     void block_until(schedule::lane_id lane, std::int64_t until_ms);
     void unblock_due(std::int64_t now_ms);
-    // Looks at the lanes that wait there again, whoever tells or does not.
-    void time_site(const std::string& site, std::int64_t until_ms);
-    void leave_lines(const connection& opened); // Of sites that it did not need.
     void cool_lane(schedule::lane_id lane);
     [[nodiscard]] bool waits_long(const queued_message& message) const;
     void cool(queued_message& message); // It may be gone from the memory after.
@@ -278,10 +275,9 @@ private:
     std::unordered_map<schedule::lane_id, std::vector<connection*>> parked_;
     idle_connections idle_;
     std::unordered_map<const site_limit*, std::uint32_t> entered_; // Connections of this shard.
-    std::unordered_map<std::string, site_line> blocked_;           // By site.
+    site_lines lines_;                                             // Lanes that are blocked,
     timed<schedule::lane_id> blocked_until_;
-    timed<std::string> site_times_; // Of site_line::timed_ms.
-    lane_line capped_;              // Blocked, for there are connections_max_.
+    lane_line capped_; // For there are connections_max_.
     std::unordered_map<std::string, std::uint32_t> tenants_;
     std::vector<const std::string*> tenant_names_; // By number.
     std::unordered_set<std::uint64_t> unrouted_;   // Held because no route matched.

@@ -170,11 +170,13 @@ outbound::entry outbound::enter_site(connection& opened,
             ++entered_[opened.site.get()];
             opened.source = source;
             std::copy_if(targets.begin(), targets.end(), std::back_inserter(opened.targets), fits);
-            leave_lines(opened);
+            for (const site_limits::site_pointer& one : kept) { // It needs no other any more.
+                lines_.remove(one->name(), opened.permit.lane);
+            }
             return entry::granted;
         }
         close_idle(idle_.longest_at(*site));
-        blocked_[name].lanes.add(opened.permit.lane);
+        lines_.add(name, opened.permit.lane);
         answer = entry::full;
     }
     return answer;
@@ -215,9 +217,8 @@ void outbound::set_out(connection& opened) {
         give_back(opened);
         scheduler_.block(lane);
         const std::int64_t due_ms = clock_ms() + (due_us - now_us) / 1000 + 1;
-        blocked_[site].lanes.add(lane);
-        blocked_[site].used_up_ms = due_ms;
-        time_site(site, due_ms);
+        lines_.add(site, lane);
+        lines_.use_up(site, due_ms);
         return;
     }
     if (opened.targets.size() > targets_max) {
@@ -310,12 +311,8 @@ void outbound::unblock_due(std::int64_t now_ms) {
     while (const auto lane = blocked_until_.take(now_ms)) {
         scheduler_.unblock(*lane);
     }
-    while (const auto site = site_times_.take(now_ms)) {
-        const auto line = blocked_.find(*site);
-        if (line != blocked_.end() && line->second.timed_ms <= now_ms) {
-            line->second.timed_ms = 0;
-            room_at(*site);
-        }
+    while (const auto site = lines_.take_due(now_ms)) {
+        room_at(*site);
     }
     // As many as there is room for: each that opens nothing leaves it to the next.
     for (std::size_t room = connections_max_ - std::min(connections_max_, connections_.size());
@@ -325,38 +322,21 @@ void outbound::unblock_due(std::int64_t now_ms) {
     }
 }
 
-void outbound::time_site(const std::string& site, std::int64_t until_ms) {
-    std::int64_t& timed_ms = blocked_[site].timed_ms;
-    if (timed_ms == 0 || until_ms < timed_ms) {
-        timed_ms = until_ms;
-        site_times_.add(site, until_ms);
-    }
-}
-
-void outbound::leave_lines(const connection& opened) {
-    for (const site_limits::site_pointer& one : opened.to->sites) {
-        if (const auto line = blocked_.find(one->name()); line != blocked_.end()) {
-            line->second.lanes.remove(opened.permit.lane);
-        }
-    }
-}
-
 void outbound::room_at(const std::string& site) {
-    const auto found = blocked_.find(site);
-    // Who finds its rate used up leaves the site, which tells of room: in vain, and without end.
-    if (found == blocked_.end() || clock_ms() < found->second.used_up_ms) {
+    if (lines_.is_used_up(site, clock_ms())) {
         return;
     }
-    lane_line& lanes = found->second.lanes;
-    for (std::size_t told = 0; told < lanes_told_max && !lanes.empty(); ++told) {
-        scheduler_.unblock(lanes.take());
+    for (std::size_t told = 0; told < lanes_told_max; ++told) {
+        const auto lane = lines_.take(site);
+        if (!lane) {
+            return;
+        }
+        scheduler_.unblock(*lane);
     }
-    if (!lanes.empty()) {
+    if (lines_.has_lanes(site)) {
         // Those that were told may need nothing any more: the others must not wait for them.
         context_.sites.find(site)->wait(context_.shard);
-        time_site(site, clock_ms() + look_again_ms);
-    } else if (found->second.timed_ms == 0) {
-        blocked_.erase(found);
+        lines_.time(site, clock_ms() + look_again_ms);
     }
 }
 

@@ -60,8 +60,7 @@ bool outbound::owes_its_place(const connection& used) const {
     if (has_more_than_its_share(*used.site, used.to->limits.connection_limit)) {
         return true;
     }
-    const auto found = blocked_.find(used.site->name());
-    return found != blocked_.end() && found->second.lanes.has_others(used.permit.lane);
+    return lines_.has_others(used.site->name(), used.permit.lane);
 }
 
 // Whoever waits is told and gets there first: this lane stands back for a moment.
@@ -73,9 +72,7 @@ void outbound::leave_site(connection& used) {
     }
     if (stands_back) {
         // Out of its own line too, or the room that it makes would be offered to it first.
-        if (const auto line = blocked_.find(used.site->name()); line != blocked_.end()) {
-            line->second.lanes.remove(used.permit.lane);
-        }
+        lines_.remove(used.site->name(), used.permit.lane);
         block_until(used.permit.lane, clock_ms() + stand_back_ms);
     }
     used.site->leave();

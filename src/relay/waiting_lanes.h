@@ -14,6 +14,7 @@
 #include <map>
 #include <optional>
 #include <queue>
+#include <string>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -86,11 +87,95 @@ private:
     std::priority_queue<entry, std::vector<entry>, std::greater<>> waiting_;
 };
 
-// The lanes that wait for room at a site.
-struct site_line {
-    lane_line lanes;
-    std::int64_t timed_ms = 0;   // When it is looked at again by itself; 0: not.
-    std::int64_t used_up_ms = 0; // Until then its rate is: to look would be in vain.
+// The lanes that wait for room at sites, by the sites' names.
+class site_lines {
+public:
+    void add(const std::string& site, schedule::lane_id lane) { lines_[site].lanes.add(lane); }
+
+    void remove(const std::string& site, schedule::lane_id lane) {
+        if (const auto line = lines_.find(site); line != lines_.end()) {
+            line->second.lanes.remove(lane);
+        }
+    }
+
+    [[nodiscard]] bool has_others(const std::string& site, schedule::lane_id lane) const {
+        const auto line = lines_.find(site);
+        return line != lines_.end() && line->second.lanes.has_others(lane);
+    }
+
+    [[nodiscard]] bool has_lanes(const std::string& site) const {
+        const auto line = lines_.find(site);
+        return line != lines_.end() && !line->second.lanes.empty();
+    }
+
+    // The first of this site; nothing: none waits.
+    [[nodiscard]] std::optional<schedule::lane_id> take(const std::string& site) {
+        const auto line = lines_.find(site);
+        if (line == lines_.end()) {
+            return std::nullopt;
+        }
+        std::optional<schedule::lane_id> first;
+        if (!line->second.lanes.empty()) {
+            first = line->second.lanes.take();
+        }
+        if (line->second.lanes.empty() && line->second.timed_ms == 0) {
+            lines_.erase(line);
+        }
+        return first;
+    }
+
+    // The site is looked at again then, whoever tells of room or does not.
+    void time(const std::string& site, std::int64_t until_ms) {
+        std::int64_t& timed_ms = lines_[site].timed_ms;
+        if (timed_ms == 0 || until_ms < timed_ms) {
+            timed_ms = until_ms;
+            times_.add(site, until_ms);
+        }
+    }
+
+    // Its rate is, until then. Who finds that out leaves the site, which tells of room: in vain,
+    // and without end.
+    void use_up(const std::string& site, std::int64_t until_ms) {
+        lines_[site].used_up_ms = until_ms;
+        time(site, until_ms);
+    }
+
+    [[nodiscard]] bool is_used_up(const std::string& site, std::int64_t now_ms) const {
+        const auto line = lines_.find(site);
+        return line != lines_.end() && now_ms < line->second.used_up_ms;
+    }
+
+    // A rate may be another one now.
+    void look_at_all(std::int64_t now_ms) {
+        for (auto& [site, line] : lines_) {
+            line.used_up_ms = 0;
+            time(site, now_ms);
+        }
+    }
+
+    [[nodiscard]] std::optional<std::string> take_due(std::int64_t now_ms) {
+        while (auto site = times_.take(now_ms)) {
+            const auto line = lines_.find(*site);
+            if (line != lines_.end() && line->second.timed_ms != 0 &&
+                line->second.timed_ms <= now_ms) {
+                line->second.timed_ms = 0;
+                return site;
+            }
+        }
+        return std::nullopt;
+    }
+
+    [[nodiscard]] std::optional<std::int64_t> next_ms() const { return times_.next_ms(); }
+
+private:
+    struct site_line {
+        lane_line lanes;
+        std::int64_t timed_ms = 0; // When it is looked at again by itself; 0: not.
+        std::int64_t used_up_ms = 0;
+    };
+
+    std::unordered_map<std::string, site_line> lines_;
+    timed<std::string> times_;
 };
 
 } // namespace ebbgate::relay
