@@ -19,6 +19,19 @@ destination_key(const policy::route& route, std::string_view domain, std::string
     return key;
 }
 
+std::pair<std::string, destination> without_host(const destination& to, const std::string& host) {
+    destination rest = to;
+    rest.fault.clear();
+    rest.deferred_in_a_row = 0;
+    auto& out = rest.without;
+    out.insert(std::lower_bound(out.begin(), out.end(), host), host);
+    std::string key = to.key;
+    for (const std::string& one : out) {
+        key += "!" + one;
+    }
+    return {std::move(key), std::move(rest)};
+}
+
 std::string_view
 pool_of(const policy::snapshot& policy, const policy::route& route, std::string_view tenant) {
     if (route.source) {

@@ -20,14 +20,18 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace ebbgate::relay {
 
 struct destination {
+    std::string key; // Of its lane, but for what `without` adds.
     policy::route route;
     std::string domain; // Of the recipients, when the route is by MX.
     std::string pool;   // The tenant whose sources it leaves from; empty: the machine's.
+    // Mail hosts that lack what the messages of this lane need, in order.
+    std::vector<std::string> without;
 
     // One of them, when it has been asked for and was answered.
     dns::route_pointer hosts;
@@ -59,6 +63,10 @@ struct delivery_source {
 // A destination's key: the same for all that may share a connection.
 [[nodiscard]] std::string
 destination_key(const policy::route& route, std::string_view domain, std::string_view pool);
+
+// The same without this mail host too, and the key of its lane.
+[[nodiscard]] std::pair<std::string, destination> without_host(const destination& to,
+                                                               const std::string& host);
 
 // The tenant's name when it has sources or a name of its own, else nothing.
 [[nodiscard]] std::string_view

@@ -324,7 +324,7 @@ void outbound::end(const schedule::delivery_item& item,
                    const smtp::reply& reply,
                    bool is_quiet) {
     endings_.push_back(
-        {item, type, reply, std::string(scheduler_.destination(item.lane)), is_quiet});
+        {item, type, reply, key_of(item.lane), is_quiet});
     end_next();
 }
 

@@ -126,8 +126,6 @@ private:
 
     struct placement; // Where the routes send recipients.
 
-    enum class entry : std::uint8_t { granted, full, no_source };
-
     // In memory, with the state it had; null: its envelope cannot be read.
     queued_message*
     restore(const spool::recovered_message& recovered, byte_view meta, delivery_state& state);
@@ -145,7 +143,6 @@ private:
                                                      const delivery_state& state);
     void place_again(std::uint64_t message_id, held_routes held, std::function<void(bool)> then);
     [[nodiscard]] const policy::route* route_of(std::string_view address, held_routes held) const;
-    [[nodiscard]] std::string key_of(const queued_message& message, std::string_view address) const;
     [[nodiscard]] std::uint32_t tenant_number(const std::string& name);
 
     // reporter_.send() follows when all of an attempt have ended.
@@ -170,7 +167,7 @@ private:
 
     // outbound_standing.cc
     void add_destination(const queued_message& message,
-                         std::string_view address,
+                         schedule::lane_id lane,
                          recipient_standing& standing) const;
 
     // outbound_sweep.cc
@@ -185,6 +182,7 @@ private:
                      schedule::lane_id from = 0);
     [[nodiscard]] std::vector<std::uint32_t> slots_of(std::uint64_t message_id) const;
     [[nodiscard]] const destination* destination_of(schedule::lane_id lane) const;
+    [[nodiscard]] std::string key_of(schedule::lane_id lane) const; // Its destination's.
     // What operators call it.
     [[nodiscard]] static std::string name_of(const destination& to);
 
@@ -215,6 +213,9 @@ private:
     void let_go(connection& used);
     void note_push(connection& used, const std::vector<deliver::recipient_outcome>& outcomes);
 
+    // outbound_failures.cc
+    void try_other_hosts(connection& used, const smtp::reply& why);
+
     // outbound_connect.cc
     void open(schedule::lane_id lane);
     void ask_dns(connection& opened);
@@ -224,9 +225,10 @@ private:
     void set_limits(destination& to, schedule::lane_id lane);
     [[nodiscard]] std::vector<delivery_target> targets_of(const connection& opened);
     void set_out(connection& opened);
-    [[nodiscard]] entry enter_site(connection& opened,
-                                   const std::vector<delivery_source>& sources,
-                                   const std::vector<delivery_target>& targets);
+    // False: it has no room, the lane stands in line.
+    [[nodiscard]] bool enter_site(connection& opened,
+                                  const std::vector<delivery_source>& sources,
+                                  const std::vector<delivery_target>& targets);
     void connect(connection& opened);
     void fail_to_open(connection& opened, const std::string& why);
     void give_back(connection& opened); // Its permit, before anything was open.
@@ -241,7 +243,7 @@ private:
     // outbound_tls.cc
     void ask_tls(connection& opened);
     [[nodiscard]] std::vector<delivery_target>
-    permitted(const connection& opened, std::vector<delivery_target> targets, std::string& why_not);
+    permitted(connection& opened, std::vector<delivery_target> targets, std::string& why_not);
     void count_session(const connection& used);
     void count_tls(const connection& used,
                    const std::string& host,

@@ -172,7 +172,7 @@ void outbound::bounce_items(bouncing& how, queued_message& message, lane_filter&
             continue;
         }
         auto item = seen->is_held ? scheduler_.release(id) : scheduler_.withdraw(slot);
-        const std::string lane(seen->is_held ? "" : scheduler_.destination(item->lane));
+        const std::string lane = seen->is_held ? "" : key_of(item->lane);
         attempt_place place;
         place.site = lane;
         ended.for_each([&](std::uint32_t index) {

@@ -14,6 +14,10 @@ constexpr std::size_t cooled_max = 20'000;    // Items looked at when a lane bac
 constexpr std::size_t lanes_told_max = 8;     // When a site has room: some may need none any more.
 constexpr std::int64_t look_again_ms = 1'000; // For what nobody tells.
 
+bool fits(const delivery_source& source, const delivery_target& target) {
+    return !source.address || source.address->is_v4() == target.address.is_v4();
+}
+
 std::string site_of(const destination& to) {
     if (to.hosts != nullptr) {
         return to.hosts->lane_key;
@@ -131,6 +135,9 @@ std::vector<delivery_target> outbound::targets_of(const connection& opened) {
     if (to.hosts != nullptr) {
         const std::uint16_t port = context_.policy->delivery().mx_port;
         for (const dns::route_target& one : dns::in_order(*to.hosts, draw())) {
+            if (std::binary_search(to.without.begin(), to.without.end(), one.host->name)) {
+                continue;
+            }
             targets.push_back({one.host->name, one.address, port, nullptr, {}});
         }
     } else if (to.route.host.literal) {
@@ -145,16 +152,13 @@ std::vector<delivery_target> outbound::targets_of(const connection& opened) {
     return targets;
 }
 
-outbound::entry outbound::enter_site(connection& opened,
-                                     const std::vector<delivery_source>& sources,
-                                     const std::vector<delivery_target>& targets) {
+bool outbound::enter_site(connection& opened,
+                          const std::vector<delivery_source>& sources,
+                          const std::vector<delivery_target>& targets) {
     const destination& to = *opened.to;
-    entry answer = entry::no_source;
     for (const delivery_source& source : sources) {
-        const auto fits = [&source](const delivery_target& target) {
-            return !source.address || source.address->is_v4() == target.address.is_v4();
-        };
-        if (std::none_of(targets.begin(), targets.end(), fits)) {
+        const auto is_fit = [&source](const auto& target) { return fits(source, target); };
+        if (std::none_of(targets.begin(), targets.end(), is_fit)) {
             continue;
         }
         const std::string name =
@@ -169,17 +173,16 @@ outbound::entry outbound::enter_site(connection& opened,
             opened.site = std::move(site);
             ++entered_[opened.site.get()];
             opened.source = source;
-            std::copy_if(targets.begin(), targets.end(), std::back_inserter(opened.targets), fits);
+            std::copy_if(targets.begin(), targets.end(), std::back_inserter(opened.targets), is_fit);
             for (const site_limits::site_pointer& one : kept) { // It needs no other any more.
                 lines_.remove(one->name(), opened.permit.lane);
             }
-            return entry::granted;
+            return true;
         }
         close_idle(idle_.longest_at(*site));
         lines_.add(name, opened.permit.lane);
-        answer = entry::full;
     }
-    return answer;
+    return false;
 }
 
 void outbound::set_out(connection& opened) {
@@ -191,21 +194,36 @@ void outbound::set_out(connection& opened) {
     }
     set_limits(to, lane);
     const auto sources = sources_in_order(*context_.policy, to, context_.server.hostname, draw());
-    std::string why_not;
-    const auto targets = permitted(opened, targets_of(opened), why_not);
+    opened.misses_hosts = to.hosts != nullptr && to.hosts->is_partial;
+    std::vector<delivery_target> targets = targets_of(opened);
+    if (targets.empty() && !opened.misses_hosts) {
+        answer_all(opened, lacking_reply()); // Those that it had not seen are no mail hosts now.
+        return;
+    }
+    std::string why_not = "nothing is known of the other mail hosts";
+    if (!targets.empty()) {
+        why_not.clear();
+        targets = permitted(opened, std::move(targets), why_not);
+    }
+    if (!targets.empty()) {
+        why_not = "no source address to reach it from";
+        std::erase_if(targets, [&](const delivery_target& target) {
+            return std::none_of(sources.begin(), sources.end(), [&](const delivery_source& source) {
+                return fits(source, target);
+            });
+        });
+    }
     if (targets.empty()) {
         fail_to_open(opened, why_not);
         return;
     }
-    switch (enter_site(opened, sources, targets)) {
-    case entry::granted:
-        break;
-    case entry::full:
+    opened.has_other_hosts =
+        std::any_of(targets.begin(), targets.end(), [&](const delivery_target& target) {
+            return target.host != targets.front().host;
+        });
+    if (!enter_site(opened, sources, targets)) {
         give_back(opened);
         scheduler_.block(lane);
-        return;
-    case entry::no_source:
-        fail_to_open(opened, "no source address to reach it from");
         return;
     }
     const std::int64_t now_us = context_.reactor.unix_us();

@@ -327,7 +327,7 @@ void outbound::on_room(deliver::client& client) {
 attempt_place outbound::place_of(const connection& used) const {
     const deliver::client& client = *used.client;
     attempt_place place;
-    place.site = scheduler_.destination(used.permit.lane);
+    place.site = used.to->key;
     place.host = client.where().host;
     place.address = client.where().address.address;
     place.port = client.where().address.port;
@@ -395,9 +395,19 @@ void outbound::on_outcome(deliver::client& client,
     const attempt_place place = place_of(used);
     const std::uint32_t attempts = used.item.attempts + 1U;
     const smtp::reply damaged = damaged_reply();
+    const bool lacks = outcomes.front().peer_lacks; // As all of them.
+    if (lacks && used.has_other_hosts) {
+        note_push(used, outcomes);
+        try_other_hosts(used, outcomes.front().reply);
+        return;
+    }
+    if (lacks && used.misses_hosts) {
+        client.shut_down(); // The next attempt asks DNS again.
+    }
     for (const deliver::recipient_outcome& outcome : outcomes) {
         const bool is_over = outcome.result == deliver::attempt_result::delivered ||
-                             outcome.result == deliver::attempt_result::permanent;
+                             (outcome.result == deliver::attempt_result::permanent &&
+                              !(lacks && used.misses_hosts));
         if (is_over || used.damaged) {
             used.item.recipients.remove(outcome.index);
             finish_recipient(message,
@@ -483,8 +493,8 @@ void outbound::on_closed(deliver::client& client, bool before_ready, const std::
             connect(ended); // The next address, or the next host.
             return;
         }
-        if (!is_by_tls) {
-            ended.site->pushed_back();
+        if (!is_by_tls && ended.to->without.empty()) {
+            ended.site->pushed_back(); // Else the hosts that are left out do work.
         }
         (void)scheduler_.refused(ended.permit, clock_ms());
         cool_lane(ended.permit.lane);

@@ -52,6 +52,8 @@ struct outbound_connection {
     bool is_awaited = false;       // Something under way comes back to it: it stays until then.
     bool damaged = false;          // The stored body is: the attempt's failure is for good.
     bool block_due = false;        // The event that it waits for brings a block.
+    bool has_other_hosts = false;  // Among `targets` before they were cut.
+    bool misses_hosts = false;     // There are more, of which DNS says nothing for now.
 };
 
 [[nodiscard]] inline smtp::reply damaged_reply() {
@@ -60,6 +62,10 @@ struct outbound_connection {
 
 [[nodiscard]] inline smtp::reply expired_reply() {
     return {550, {4, 4, 7}, "Delivery time expired"};
+}
+
+[[nodiscard]] inline smtp::reply lacking_reply() {
+    return {554, {5, 3, 3}, "No mail host of the domain offers what the message needs"};
 }
 
 // How a recipient ends.

@@ -59,15 +59,6 @@ const policy::route* outbound::route_of(std::string_view address, held_routes he
     return past != nullptr ? past : first;
 }
 
-std::string outbound::key_of(const queued_message& message, std::string_view address) const {
-    const policy::route* route = route_of(address, held_routes::pass);
-    return route == nullptr
-               ? std::string()
-               : destination_key(*route,
-                                 address.substr(address.rfind('@') + 1),
-                                 pool_of(*context_.policy, *route, message.envelope.tenant));
-}
-
 std::uint32_t outbound::tenant_number(const std::string& name) {
     const auto [at, fresh] =
         tenants_.try_emplace(name, static_cast<std::uint32_t>(tenants_.size()));
@@ -163,6 +154,7 @@ bool outbound::place(queued_message& message,
         const std::string key = destination_key(*part.route, part.domain, pool);
         const auto [at, fresh] = destinations_.try_emplace(key);
         if (fresh) {
+            at->second.key = key;
             at->second.route = *part.route;
             at->second.domain = part.domain;
             at->second.pool = pool;

@@ -29,7 +29,7 @@ std::vector<recipient_standing> outbound::standing_of(const queued_message& mess
             }
             one.next_unix_ms =
                 std::max(item.is_deferred ? unix_ms_at(item.due_ms) : 0, now_unix_ms);
-            add_destination(message, message.envelope.recipients[index].address, one);
+            add_destination(message, item.lane, one);
         });
         slot = scheduler_.sibling_of(slot);
         if (slot == first) {
@@ -47,19 +47,14 @@ std::vector<recipient_standing> outbound::standing_of(const queued_message& mess
 
 // Nobody of a lane that cannot be reached is tried before it is.
 void outbound::add_destination(const queued_message& message,
-                               std::string_view address,
+                               schedule::lane_id lane,
                                recipient_standing& standing) const {
-    const std::string key = key_of(message, address);
-    const auto known = destinations_.find(key);
-    if (known != destinations_.end()) {
-        standing.destination_fault = known->second.fault;
-        standing.destination = name_of(known->second);
+    if (const destination* to = destination_of(lane)) {
+        standing.destination_fault = to->fault;
+        standing.destination = name_of(*to);
     }
-    const auto lane = scheduler_.find_lane(key);
-    if (!lane) {
-        return;
-    }
-    const schedule::lane_view view = scheduler_.view(*lane, clock_ms());
+    const std::string& address = message.envelope.recipients[standing.recipient].address;
+    const schedule::lane_view view = scheduler_.view(lane, clock_ms());
     const auto wait = [&](std::string why, std::int64_t until_ms) {
         standing.lane = std::move(why);
         standing.lane_until_unix_s = until_ms == 0 ? 0 : (unix_ms_at(until_ms) + 999) / 1000;

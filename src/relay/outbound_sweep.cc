@@ -100,6 +100,11 @@ const destination* outbound::destination_of(schedule::lane_id lane) const {
     return found == destinations_.end() ? nullptr : &found->second;
 }
 
+std::string outbound::key_of(schedule::lane_id lane) const {
+    const destination* to = destination_of(lane);
+    return to == nullptr ? std::string(scheduler_.destination(lane)) : to->key;
+}
+
 std::string outbound::name_of(const destination& to) {
     return to.route.relay == policy::relay_kind::mx
                ? to.domain

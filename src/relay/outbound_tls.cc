@@ -118,7 +118,7 @@ void outbound::ask_tls(connection& opened) {
 }
 
 // Those that may be connected to, each with what is asked of it. `why_not`: of the others.
-std::vector<delivery_target> outbound::permitted(const connection& opened,
+std::vector<delivery_target> outbound::permitted(connection& opened,
                                                  std::vector<delivery_target> targets,
                                                  std::string& why_not) {
     const destination& to = *opened.to;
@@ -135,6 +135,8 @@ std::vector<delivery_target> outbound::permitted(const connection& opened,
         if (made.tls->use != deliver::host_use::use) {
             why_not += why_not.empty() ? "no mail host may be used: " : "; ";
             why_not += target.host;
+            opened.misses_hosts =
+                opened.misses_hosts || made.tls->use == deliver::host_use::defer;
             why_not += made.tls->use == deliver::host_use::skip
                            ? " is not in the MTA-STS policy of " + to.domain
                            : ": no TLSA answer that can be relied on";

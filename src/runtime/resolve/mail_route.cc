@@ -254,6 +254,7 @@ with_addresses(mail_route begun, const std::vector<host_pointer>& found, const r
     }
     std::erase_if(begun.hosts, [](const mail_host& one) { return one.addresses.empty(); });
     if (!begun.hosts.empty()) {
+        begun.is_partial = !trouble.empty();
         return begun;
     }
     if (!trouble.empty()) {

@@ -65,6 +65,7 @@ struct mail_route {
     std::vector<mail_host> hosts; // By preference, then by name; each has an address.
     bool mx_secure = false;       // The set of exchangers, or its absence, is proven.
     bool implicit = false;        // No MX: the domain is its own host.
+    bool is_partial = false;      // Of another exchanger the addresses are not known for now.
     std::string lane_key;         // Equal for domains with equal exchangers, whatever order.
     std::string text;             // Why there are no hosts. Printable.
     std::uint64_t until_ms = 0;

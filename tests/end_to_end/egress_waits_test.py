@@ -1,0 +1,129 @@
+#!/usr/bin/env python3
+"""Mail that this host, this hour or this policy does not take: PRODUCT.md 7, DESIGN.md 5, docs/policy.md."""
+
+import json
+import smtplib
+import time
+import unittest
+
+from egress_test import Egress, at, mx
+
+ALL = ("8BITMIME", "SMTPUTF8", "SIZE 100000000")
+WITHOUT = {"SMTPUTF8": ("8BITMIME", "SIZE 100000000"), "SIZE": ("8BITMIME", "SMTPUTF8", "SIZE 5000"), "8BITMIME": ("SMTPUTF8", "SIZE 100000000")}
+STATUS = {"SMTPUTF8": "5.6.7", "SIZE": "5.3.4", "8BITMIME": "5.6.3"}
+
+
+def status_of(event):
+    return "{class}.{subject}.{detail}".format(**event["response"]["enhanced_code"])
+
+
+class Lacking(Egress):
+    def setUp(self):
+        super().setUp()
+        self.names = {f"m{number}.test": at(f"127.0.0.{number + 1}") for number in (1, 2, 3)}
+
+    def domain(self, *numbers, delivery=None, **dns):
+        """d.test with these mail hosts, m1.test being at 127.0.0.2."""
+        names = {"d.test": mx(*(f"m{number}.test" for number in numbers)), "acme.test": {"MX": ["0 ."]}, **self.names}
+        self.names_served = self.zone(names)
+        return self.by_mx(self.names_served, {"eight_bit": "bounce", **(delivery or {})}, dns)
+
+    def host(self, number, offers=ALL, *faults):
+        return self.hop(*faults, offers=offers, host=f"127.0.0.{number + 1}", port=self.port)
+
+    def needing(self, gateway, need, recipients=("x@d.test",), count=1, pad=9000):
+        options = {"SMTPUTF8": ["SMTPUTF8", "BODY=8BITMIME"], "8BITMIME": ["BODY=8BITMIME"]}.get(need, [])
+        body = "From: a@acme.test\r\nSubject: needs it\r\n\r\n" + ("x" * 70 + "\r\n") * (pad // 72 if need == "SIZE" else 1)
+        with smtplib.SMTP("127.0.0.1", gateway.ports["smtp"], local_hostname="c.test", timeout=20) as session:
+            for _ in range(count):
+                session.sendmail("a@acme.test", list(recipients), body, mail_options=options)
+
+    def ended(self, gateway, count, seconds=20):
+        gateway.wait(lambda _: len(self.outcomes(gateway)) >= count, seconds)
+        return self.outcomes(gateway)
+
+    def outcomes(self, gateway):
+        return [one for one in gateway.events() if one["type"] in ("Delivery", "Bounce", "Expiration") and one["sender"]]
+
+    def test_the_next_host_gets_what_the_first_does_not_offer(self):
+        for need, offers in WITHOUT.items():
+            for limit in (1, 20):
+                with self.subTest(need=need, limit=limit):
+                    self.setUp()
+                    poor, good = self.host(1, offers), self.host(2)
+                    gateway = self.domain(1, 2, delivery={"connections_per_destination": limit})
+                    self.needing(gateway, need, ("x@d.test", "y@d.test"))
+                    self.assertEqual([one["type"] for one in self.ended(gateway, 2, 10)], ["Delivery"] * 2)
+                    self.assertEqual((len(poor.seen), len(good.accepted), gateway.events("Bounce")), (0, 1, []))
+                    self.assertEqual({one["site"] for one in gateway.events("Delivery")}, {"d.test/opportunistic"})
+                    gateway.wait(lambda now: now["mail"]["done"] == 1)
+
+    def test_it_bounces_when_all_lack_it(self):
+        for need, offers in WITHOUT.items():
+            with self.subTest(need=need):
+                self.setUp()
+                hosts = [self.host(number, offers) for number in (1, 2, 3)]
+                gateway = self.domain(1, 2, 3)
+                self.needing(gateway, need)
+                ends = self.ended(gateway, 1, 10)
+                self.assertEqual([(one["type"], status_of(one), one["num_attempts"]) for one in ends], [("Bounce", STATUS[need], 1)])
+                self.assertEqual([one.connections for one in hosts], [1, 1, 1])
+                self.assertEqual(ends[0]["peer_address"]["name"], "m3.test")
+                self.assertEqual(gateway.events("TransientFailure"), [])
+
+    def test_it_waits_for_a_host_that_cannot_be_reached(self):
+        for offers, end in ((ALL, "Delivery"), (WITHOUT["SMTPUTF8"], "Bounce")):
+            for dead in (1, 2, 3):
+                with self.subTest(end=end, dead=dead):
+                    self.setUp()
+                    for number in {1, 2, 3} - {dead}:
+                        self.host(number, WITHOUT["SMTPUTF8"])
+                    gateway = self.domain(1, 2, 3)
+                    self.needing(gateway, "SMTPUTF8")
+                    time.sleep(2)
+                    self.assertEqual(self.outcomes(gateway), [])
+                    message = gateway.events("Reception")[0]["id"]
+                    waits = json.loads(gateway.ctl("why", message, "--json")[1])
+                    self.assertIn(f"m{dead}.test", json.dumps(waits))
+                    self.host(dead, offers)
+                    self.assertEqual(gateway.ctl("flush")[0], 0)
+                    self.assertEqual([one["type"] for one in self.ended(gateway, 1, 10)], [end])
+
+    def test_a_host_whose_name_has_no_answer_may_have_it_too(self):
+        self.host(1, WITHOUT["SMTPUTF8"])
+        gateway = self.domain(1, 2, timeout="1s")
+        script, lame = self.names_served.script, ["m2.test"]
+        self.names_served.server.script = lambda name, *rest: [] if name in lame else script(name, *rest)
+        self.needing(gateway, "SMTPUTF8")
+        time.sleep(4)
+        self.assertEqual(self.outcomes(gateway), [])
+        lame.clear()
+        self.host(2)
+        self.assertEqual(gateway.ctl("flush")[0], 0)
+        self.assertEqual([one["type"] for one in self.ended(gateway, 1, 30)], ["Delivery"])
+
+    def test_other_mail_keeps_its_connection(self):
+        poor, good = self.host(1, WITHOUT["SMTPUTF8"]), self.host(2)
+        zone = self.zone({"d.test": mx("m1.test", "m2.test"), "acme.test": {"MX": ["0 ."]}, **self.names})
+        server = {"dns": {"resolver": zone.server.server, "private_addresses": "allow", "trust_anchor": "none"}}
+        gateway = self.gateway(server=server, shards=1, policy={"routes": [{"match": "*", "relay": "mx"}], "delivery": {
+            "mx_port": self.port}})
+        for _ in range(20):
+            self.send(gateway, ["x@d.test"], 10)
+            self.needing(gateway, "SMTPUTF8")
+        self.assertEqual([one["type"] for one in self.ended(gateway, 220, 60)], ["Delivery"] * 220)
+        self.assertEqual((len(poor.accepted), len(good.accepted)), (200, 20))
+        self.assertLessEqual(poor.connections + good.connections, 20)
+
+    def test_many_that_no_host_takes_cost_few_connections(self):
+        hosts = [self.host(number, WITHOUT["SIZE"]) for number in (1, 2, 3)]
+        gateway = self.domain(1, 2, 3)
+        self.needing(gateway, "SIZE", count=500)
+        ends = self.ended(gateway, 500, 60)
+        self.assertEqual({(one["type"], status_of(one)) for one in ends}, {("Bounce", "5.3.4")})
+        self.assertEqual(len({one["id"] for one in ends}), 500)
+        self.assertLess(sum(one.connections for one in hosts), 750)  # Not one for each of 1500 visits.
+
+
+if __name__ == "__main__":
+    unittest.main()
