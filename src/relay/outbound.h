@@ -215,6 +215,8 @@ private:
 
     // outbound_failures.cc
     void try_other_hosts(connection& used, const smtp::reply& why);
+    void back_off(const connection& failed, const smtp::reply& why);
+    void tell_not_reached(schedule::lane_id lane, const smtp::reply& why);
 
     // outbound_connect.cc
     void open(schedule::lane_id lane);
@@ -230,7 +232,9 @@ private:
                                   const std::vector<delivery_source>& sources,
                                   const std::vector<delivery_target>& targets);
     void connect(connection& opened);
-    void fail_to_open(connection& opened, const std::string& why);
+    void fail_to_open(connection& opened,
+                      const std::string& why,
+                      smtp::enhanced_status status = {4, 4, 1});
     void give_back(connection& opened); // Its permit, before anything was open.
     void block_until(schedule::lane_id lane, std::int64_t until_ms);
     void unblock_due(std::int64_t now_ms);

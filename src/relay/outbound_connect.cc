@@ -3,6 +3,7 @@
 #include "relay/outbound.h"
 
 #include <algorithm>
+#include <unordered_set>
 #include <utility>
 
 namespace ebbgate::relay {
@@ -88,7 +89,7 @@ void outbound::resolved(connection& opened) {
         const dns::mail_route& route = *to.hosts;
         to.fault = route.text;
         if (route.verdict == dns::route_verdict::trouble) {
-            fail_to_open(opened, route.text);
+            fail_to_open(opened, route.text, {4, 4, 3});
             return;
         }
         const dns::refusal refusal = dns::refusal_of(route.verdict);
@@ -101,7 +102,9 @@ void outbound::resolved(connection& opened) {
     }
     if (to.host != nullptr && to.host->addresses.empty()) {
         // A host that the operator named: a mistake of his, or of his DNS. Nobody's mail bounces.
-        fail_to_open(opened, "no address found for " + to.route.host.host + ": " + to.host->text);
+        fail_to_open(opened,
+                     "no address found for " + to.route.host.host + ": " + to.host->text,
+                     {4, 4, 3});
         return;
     }
     ask_tls(opened);
@@ -271,11 +274,12 @@ void outbound::connect(connection& opened) {
 }
 
 // Nothing could be opened: the lane waits, longer each time.
-void outbound::fail_to_open(connection& opened, const std::string& why) {
+void outbound::fail_to_open(connection& opened,
+                            const std::string& why,
+                            smtp::enhanced_status status) {
     opened.to->fault = why;
     context_.journal.note(context_.reactor.unix_us(), "smtp", why);
-    (void)scheduler_.refused(opened.permit, clock_ms());
-    cool_lane(opened.permit.lane);
+    back_off(opened, smtp::reply(0, status, why));
     give_back(opened);
 }
 

@@ -1,9 +1,10 @@
-// What a host cannot take goes to another.
+// What a host cannot take goes to another; what cannot go anywhere waits, and ends in time.
 
 #include "ebbgate/message/message_id.h"
 
 #include "relay/outbound.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace ebbgate::relay {
@@ -32,6 +33,55 @@ void outbound::try_other_hosts(connection& used, const smtp::reply& why) {
         cool(message);
     }
     messages_.let_go(message);
+}
+
+// Nothing could be opened. The lane waits, unless other connections of it work.
+void outbound::back_off(const connection& failed, const smtp::reply& why) {
+    const schedule::lane_id lane = failed.permit.lane;
+    const auto waits = [&] { return scheduler_.view(lane, clock_ms()).backed_off_until_ms != 0; };
+    const bool waited = waits();
+    (void)scheduler_.refused(failed.permit, clock_ms());
+    if (!waited && waits()) {
+        tell_not_reached(lane, why); // Once a round, however many connections it was.
+    }
+    cool_lane(lane);
+}
+
+// The message that the connection was for, so far as one transaction would have carried it. It was
+// not tried: its own attempts and times stay, and there is nothing for the spool to remember.
+void outbound::tell_not_reached(schedule::lane_id lane, const smtp::reply& why) {
+    const std::uint32_t slot = scheduler_.next_ready(lane);
+    if (slot == schedule::no_slot || stopping_) {
+        return;
+    }
+    const auto tell = [this, item = scheduler_.item_at(slot), why, site = key_of(lane)](
+                          queued_message* message, const auto&) {
+        if (message == nullptr) {
+            return;
+        }
+        const std::int64_t now_us = context_.reactor.unix_us();
+        attempt_place place;
+        place.site = site;
+        place.queued_us =
+            std::max<std::int64_t>(0, now_us - message->envelope.received_unix_ms * 1000);
+        std::size_t told = 0;
+        item.recipients.for_each([&](std::uint32_t index) {
+            if (message->outstanding.contains(index) &&
+                told++ < deliver::client::recipients_max_unsaid) {
+                context_.journal.attempted(now_us,
+                                           message->envelope,
+                                           message->bytes(),
+                                           {outcome::event_type::transient_failure,
+                                            index,
+                                            &why,
+                                            "",
+                                            item.attempts,
+                                            class_of(why)},
+                                           place);
+            }
+        });
+    };
+    messages_.with(scheduler_.item_at(slot).message_id, tell);
 }
 
 } // namespace ebbgate::relay

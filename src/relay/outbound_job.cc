@@ -496,8 +496,7 @@ void outbound::on_closed(deliver::client& client, bool before_ready, const std::
         if (!is_by_tls && ended.to->without.empty()) {
             ended.site->pushed_back(); // Else the hosts that are left out do work.
         }
-        (void)scheduler_.refused(ended.permit, clock_ms());
-        cool_lane(ended.permit.lane);
+        back_off(ended, smtp::reply(0, {4, 4, 1}, ended.to->fault));
     }
     drop(ended);
 }

@@ -6,7 +6,7 @@ import smtplib
 import time
 import unittest
 
-from egress_test import Egress, at, mx
+from egress_test import RETRY, Egress, at, mx
 
 ALL = ("8BITMIME", "SMTPUTF8", "SIZE 100000000")
 WITHOUT = {"SMTPUTF8": ("8BITMIME", "SIZE 100000000"), "SIZE": ("8BITMIME", "SMTPUTF8", "SIZE 5000"), "8BITMIME": ("SMTPUTF8", "SIZE 100000000")}
@@ -123,6 +123,48 @@ class Lacking(Egress):
         self.assertEqual({(one["type"], status_of(one)) for one in ends}, {("Bounce", "5.3.4")})
         self.assertEqual(len({one["id"] for one in ends}), 500)
         self.assertLess(sum(one.connections for one in hosts), 750)  # Not one for each of 1500 visits.
+
+
+class NotReached(Egress):
+    def failures(self, gateway, count=1, seconds=15):
+        gateway.wait(lambda _: len(gateway.events("TransientFailure")) >= count, seconds)
+        return gateway.events("TransientFailure")
+
+    def test_the_message_that_a_connection_was_for_has_an_event(self):
+        gateway = self.by_mx(self.zone({"d.test": mx("m1.test", "m2.test"), "m1.test": at("127.0.0.2"), "m2.test": at("127.0.0.3")}))
+        self.send(gateway, ["x@d.test", "y@d.test"])
+        text = rf"connect to m2\.test\[127\.0\.0\.3\]:{self.port}: Connection refused"
+        found = self.failures(gateway, 4)  # The next round too.
+        self.assertEqual({one["recipient"] for one in found}, {"x@d.test", "y@d.test"})
+        for one in found:
+            self.assertRegex(one["response"]["content"], f"^{text}$")
+            self.assertEqual((one["response"]["code"], status_of(one), one["num_attempts"], one["site"]), (0, "4.4.1", 0, "d.test/opportunistic"))
+            self.assertEqual((one["bounce_classification"], one.get("peer_address")), ("NoAnswerFromHost", None))
+            self.assertEqual(one["id"], gateway.events("Reception")[0]["id"])
+        self.assertRegex(gateway.text_log(), rf"to=<x@d\.test>, relay=none, delay=.*dsn=4\.4\.1, status=deferred \({text}\)\n")
+        self.assertEqual((gateway.status()["mail"]["deferrals"], gateway.status()["queue"]["ready"]), (0, 1))
+
+    def test_no_answer_from_dns_and_no_permitted_host_too(self):
+        zone = self.zone({"d.test": mx("m.test")})
+        zone.mood = "SERVFAIL"
+        gateway = self.by_mx(zone)
+        self.send(gateway, ["x@d.test"])
+        self.assertIn("SERVFAIL", self.failures(gateway)[0]["response"]["content"])
+        self.assertEqual(status_of(gateway.events("TransientFailure")[0]), "4.4.3")
+
+    def test_a_full_lane_is_no_flood(self):
+        gateway = self.by_mx(self.zone({"d0.sink.test": mx("m.test"), "m.test": at("127.0.0.2")}))
+        self.bulk(gateway, 2000, 1)
+        time.sleep(4)
+        found = gateway.events("TransientFailure")
+        self.assertTrue(2 <= len(found) <= 2 * 6, len(found))  # Of two shards, each a few rounds.
+
+    def test_what_goes_by_another_connection_has_none(self):
+        host = self.sink("--connections-at-once", "2", "--rule", "dot:delay", "--delay", "20")
+        gateway = self.gateway(next_hop=host.port, shards=1)
+        self.bulk(gateway, 300, 1)
+        self.done(gateway, 300)
+        self.assertEqual(gateway.events("TransientFailure"), [])
 
 
 if __name__ == "__main__":

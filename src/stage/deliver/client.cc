@@ -47,7 +47,7 @@ void client::start() {
 void client::on_connected(int fd) noexcept {
     if (fd < 0) {
         push_back_ = fd == -ECONNREFUSED ? push_back::connection_refused : push_back::unreachable;
-        finish(true, std::string("connect: ") + std::strerror(-fd));
+        finish(true, std::strerror(-fd));
         return;
     }
     stream_ = new net::stream(reactor_, flusher_, fd, *this);
