@@ -109,9 +109,8 @@ void outbound::policy_changed() {
     }
     lines_.look_at_all(clock_ms());
     const auto waiting = std::exchange(unrouted_, {});
-    for (const std::uint64_t id : waiting) {
-        place_again(id, held_routes::hold, [](bool) {});
-    }
+    waiting.for_each(
+        [this](std::uint64_t id) { place_again(id, held_routes::hold, [](bool) {}); });
 }
 
 std::int64_t outbound::clock_ms() const noexcept {
@@ -387,6 +386,13 @@ bool outbound::on_turn() noexcept {
         }
         note_late(*item);
     }
+    while (!reporter_.is_busy() && messages_.reading_count() < live_messages::readings_max) {
+        const auto id = unrouted_.take_due(now_ms);
+        if (!id) {
+            break;
+        }
+        expire_unrouted(*id);
+    }
     end_next();
     if (!stopping_) {
         unblock_due(now_ms);
@@ -415,7 +421,7 @@ bool outbound::grant_some(std::int64_t now_ms) {
 
 void outbound::set_wake_timer() {
     auto next_ms = scheduler_.next_wakeup_ms(clock_ms());
-    for (const auto& other_ms : {blocked_until_.next_ms(), lines_.next_ms()}) {
+    for (const auto& other_ms : {blocked_until_.next_ms(), lines_.next_ms(), unrouted_.next_ms()}) {
         if (other_ms) {
             next_ms = next_ms ? std::min(*next_ms, *other_ms) : *other_ms;
         }

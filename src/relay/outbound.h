@@ -33,7 +33,6 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
-#include <unordered_set>
 #include <vector>
 
 namespace ebbgate::relay {
@@ -217,6 +216,7 @@ private:
     void try_other_hosts(connection& used, const smtp::reply& why);
     void back_off(const connection& failed, const smtp::reply& why);
     void tell_not_reached(schedule::lane_id lane, const smtp::reply& why);
+    void expire_unrouted(std::uint64_t message_id);
 
     // outbound_connect.cc
     void open(schedule::lane_id lane);
@@ -286,7 +286,7 @@ private:
     lane_line capped_; // For there are connections_max_.
     std::unordered_map<std::string, std::uint32_t> tenants_;
     std::vector<const std::string*> tenant_names_; // By number.
-    std::unordered_set<std::uint64_t> unrouted_;   // Held because no route matched.
+    timed_messages unrouted_; // Held because no route matched, to the end of their max_age.
     std::deque<ending> endings_;
     std::size_t ending_count_ = 0; // Under way.
     outbound_wake_timer wake_timer_;

@@ -84,4 +84,38 @@ void outbound::tell_not_reached(schedule::lane_id lane, const smtp::reply& why) 
     messages_.with(scheduler_.item_at(slot).message_id, tell);
 }
 
+// Of a message in the hold: the recipients that have no route end, what a route holds stays.
+void outbound::expire_unrouted(std::uint64_t message_id) {
+    messages_.with(message_id, [this, message_id](queued_message* message, const auto&) {
+        auto item = message == nullptr ? std::nullopt : scheduler_.release(message_id);
+        if (!item) {
+            if (message == nullptr && messages_.contains(message_id)) {
+                unrouted_.add(message_id, // It cannot be read for now.
+                              clock_ms() +
+                                  context_.policy->delivery().retry.max.count() * 1000);
+            }
+            return;
+        }
+        const smtp::reply reply = expired_reply();
+        const schedule::recipient_set waiting = item->recipients;
+        waiting.for_each([&](std::uint32_t index) {
+            if (route_of(message->envelope.recipients[index].address, held_routes::hold) !=
+                nullptr) {
+                return;
+            }
+            item->recipients.remove(index);
+            finish_recipient(*message,
+                             {index, outcome::event_type::expiration, &reply, "", item->attempts},
+                             {});
+        });
+        messages_.item_left(message_id, item->slot, item->sibling);
+        if (!item->recipients.empty()) {
+            message->first_slot = scheduler_.hold(*item, message->first_slot);
+            ++message->items;
+        }
+        settle(*message);
+        reporter_.send(*message);
+    });
+}
+
 } // namespace ebbgate::relay

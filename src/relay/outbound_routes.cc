@@ -145,7 +145,9 @@ bool outbound::place(queued_message& message,
         message.first_slot = slot;
         if (sorted.is_unrouted) {
             // Inbound had a route for it: the policy has changed since. The message is ours.
-            unrouted_.insert(message.envelope.id);
+            unrouted_.add(message.envelope.id,
+                          item.arrived_ms + context_.policy->delivery().retry.max_age.count() *
+                                                std::int64_t{1000});
         }
     }
     for (const placement::part& part : sorted.out) {
@@ -173,9 +175,13 @@ bool outbound::place(queued_message& message,
 void outbound::place_again(std::uint64_t message_id,
                            held_routes held,
                            std::function<void(bool)> then) {
-    messages_.with(message_id, [this, held, then = std::move(then)](queued_message* message, auto) {
+    messages_.with(message_id, [this, message_id, held, then = std::move(then)](queued_message* message, auto) {
         const auto item =
             message == nullptr ? std::nullopt : scheduler_.release(message->envelope.id);
+        if (message == nullptr && messages_.contains(message_id)) {
+            unrouted_.add(message_id, // As if: that is looked at when the time comes.
+                          clock_ms() + context_.policy->delivery().retry.max.count() * 1000);
+        }
         if (!item) {
             then(false); // It has gone meanwhile, or cannot be read: it stays held.
             return;

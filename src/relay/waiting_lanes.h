@@ -1,4 +1,4 @@
-// Lanes that wait: at a site for room, or for a time.
+// What waits: lanes, at a site for room or for a time; messages for a time.
 //
 // Owner   Outbound of one shard. A lane that the scheduler has forgotten meanwhile may still stand
 //         here; to block or unblock it does nothing.
@@ -14,6 +14,7 @@
 #include <map>
 #include <optional>
 #include <queue>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -176,6 +177,51 @@ private:
 
     std::unordered_map<std::string, site_line> lines_;
     timed<std::string> times_;
+};
+
+// Messages, each with a time.
+class timed_messages {
+public:
+    void add(std::uint64_t id, std::int64_t until_ms) {
+        erase(id);
+        until_ms_.emplace(id, until_ms);
+        by_time_.emplace(until_ms, id);
+    }
+
+    void erase(std::uint64_t id) {
+        if (const auto found = until_ms_.find(id); found != until_ms_.end()) {
+            by_time_.erase({found->second, id});
+            until_ms_.erase(found);
+        }
+    }
+
+    [[nodiscard]] bool contains(std::uint64_t id) const { return until_ms_.contains(id); }
+
+    // One whose time has come; nothing: none has.
+    [[nodiscard]] std::optional<std::uint64_t> take_due(std::int64_t now_ms) {
+        if (by_time_.empty() || by_time_.begin()->first > now_ms) {
+            return std::nullopt;
+        }
+        const std::uint64_t id = by_time_.begin()->second;
+        erase(id);
+        return id;
+    }
+
+    [[nodiscard]] std::optional<std::int64_t> next_ms() const {
+        return by_time_.empty() ? std::nullopt : std::optional(by_time_.begin()->first);
+    }
+
+    // In order of time.
+    template <typename Visit>
+    void for_each(Visit visit) const {
+        for (const auto& [until_ms, id] : by_time_) {
+            visit(id);
+        }
+    }
+
+private:
+    std::unordered_map<std::uint64_t, std::int64_t> until_ms_;
+    std::set<std::pair<std::int64_t, std::uint64_t>> by_time_;
 };
 
 } // namespace ebbgate::relay

@@ -167,5 +167,75 @@ class NotReached(Egress):
         self.assertEqual(gateway.events("TransientFailure"), [])
 
 
+class WithoutRoute(Egress):
+    """Its route went away while the gateway was down; DSNs go to a sink."""
+
+    def waiting(self, recipients, max_age="6s", more=()):
+        self.reports = self.sink()
+        self.kept = [{"match": "hold.test", "relay": "hold"}, {"match": "acme.test", "relay": f"127.0.0.1:{self.reports.port}"}]
+        gateway = self.gateway(policy={"routes": [*self.kept, {"match": "d.test", "relay": f"127.0.0.1:{self.port}"}],
+                                       "delivery": {"retry": {**RETRY, "max_age": max_age}}})
+        self.began = time.monotonic()
+        self.send(gateway, recipients)
+        for command in more:
+            self.assertEqual(gateway.ctl(*command)[0], 0)
+        gateway.terminate()
+        gateway.policy["routes"] = self.kept
+        gateway.start()
+        self.assertEqual(gateway.status()["queue"]["held"], 1)
+        return gateway
+
+    def expired(self, gateway, recipient="x@d.test"):
+        gateway.wait(lambda _: gateway.events("Expiration"), 15)
+        found = gateway.events("Expiration")
+        self.assertGreater(time.monotonic() - self.began, 5)
+        self.assertEqual([(one["recipient"], one["response"]["code"], status_of(one)) for one in found], [(recipient, 550, "4.4.7")])
+
+    def test_it_expires_with_a_report(self):
+        gateway = self.waiting(["x@d.test"])
+        self.expired(gateway)
+        gateway.wait(lambda now: now["mail"]["done"] == 2)
+        self.assertEqual((gateway.status()["queue"]["held"], self.reports.stop()["messages"]), (0, 1))
+
+    def test_after_another_restart_and_while_suspended(self):
+        gateway = self.waiting(["x@d.test"], more=[("suspend", "--tenant", "acme", "--duration", "1h", "--reason", "x"),
+                                                   ("suspend", "--domain", "d.test", "--duration", "1h", "--reason", "x")])
+        gateway.kill()
+        time.sleep(6)
+        gateway.start()
+        self.expired(gateway)
+        self.assertEqual(gateway.status()["queue"]["held"], 0)
+
+    def test_what_a_route_holds_stays(self):
+        gateway = self.waiting(["x@d.test", "y@hold.test"])
+        self.expired(gateway)
+        time.sleep(2)
+        self.assertEqual(gateway.status()["queue"]["held"], 1)
+        gateway.kill()
+        gateway.start()
+        self.assertEqual((gateway.status()["queue"]["held"], len(gateway.events("Expiration"))), (1, 1))
+        host = self.sink()
+        gateway.policy["routes"] = [*self.kept, {"match": "*", "relay": f"127.0.0.1:{host.port}"}]
+        (gateway.folder / "policy.json").write_text(json.dumps(gateway.policy))
+        self.assertEqual(gateway.ctl("reload")[0], 0)
+        self.assertEqual(gateway.ctl("release")[0], 0)
+        gateway.wait(lambda _: [one["recipient"] for one in gateway.events("Delivery") if one["sender"]] == ["y@hold.test"])
+
+    def test_a_route_in_time_and_another_age(self):
+        gateway = self.waiting(["x@d.test"], max_age="1h")
+        gateway.policy["delivery"]["retry"]["max_age"] = "6s"
+        (gateway.folder / "policy.json").write_text(json.dumps(gateway.policy))
+        self.assertEqual(gateway.ctl("reload")[0], 0)
+        self.expired(gateway)
+        gateway = self.waiting(["x@d.test"])
+        host = self.sink(port=self.port)
+        gateway.policy["routes"] = [*self.kept, {"match": "d.test", "relay": f"127.0.0.1:{host.port}"}]
+        (gateway.folder / "policy.json").write_text(json.dumps(gateway.policy))
+        self.assertEqual(gateway.ctl("reload")[0], 0)
+        self.done(gateway, 1)
+        time.sleep(7)
+        self.assertEqual((len(gateway.events("Delivery")), gateway.events("Expiration")), (1, []))
+
+
 if __name__ == "__main__":
     unittest.main()
