@@ -109,8 +109,7 @@ void outbound::policy_changed() {
     }
     lines_.look_at_all(clock_ms());
     const auto waiting = std::exchange(unrouted_, {});
-    waiting.for_each(
-        [this](std::uint64_t id) { place_again(id, held_routes::hold, [](bool) {}); });
+    waiting.for_each([this](std::uint64_t id) { place_again(id, held_routes::hold, [](bool) {}); });
 }
 
 std::int64_t outbound::clock_ms() const noexcept {
@@ -322,8 +321,7 @@ void outbound::end(const schedule::delivery_item& item,
                    outcome::event_type type,
                    const smtp::reply& reply,
                    bool is_quiet) {
-    endings_.push_back(
-        {item, type, reply, key_of(item.lane), is_quiet});
+    endings_.push_back({item, type, reply, key_of(item.lane), is_quiet});
     end_next();
 }
 

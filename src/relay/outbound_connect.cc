@@ -102,9 +102,8 @@ void outbound::resolved(connection& opened) {
     }
     if (to.host != nullptr && to.host->addresses.empty()) {
         // A host that the operator named: a mistake of his, or of his DNS. Nobody's mail bounces.
-        fail_to_open(opened,
-                     "no address found for " + to.route.host.host + ": " + to.host->text,
-                     {4, 4, 3});
+        fail_to_open(
+            opened, "no address found for " + to.route.host.host + ": " + to.host->text, {4, 4, 3});
         return;
     }
     ask_tls(opened);
@@ -176,7 +175,8 @@ bool outbound::enter_site(connection& opened,
             opened.site = std::move(site);
             ++entered_[opened.site.get()];
             opened.source = source;
-            std::copy_if(targets.begin(), targets.end(), std::back_inserter(opened.targets), is_fit);
+            std::copy_if(
+                targets.begin(), targets.end(), std::back_inserter(opened.targets), is_fit);
             for (const site_limits::site_pointer& one : kept) { // It needs no other any more.
                 lines_.remove(one->name(), opened.permit.lane);
             }

@@ -87,26 +87,35 @@ void outbound::tell_not_reached(schedule::lane_id lane, const smtp::reply& why) 
 // Of a message in the hold: the recipients that have no route end, what a route holds stays.
 void outbound::expire_unrouted(std::uint64_t message_id) {
     messages_.with(message_id, [this, message_id](queued_message* message, const auto&) {
-        auto item = message == nullptr ? std::nullopt : scheduler_.release(message_id);
-        if (!item) {
-            if (message == nullptr && messages_.contains(message_id)) {
-                unrouted_.add(message_id, // It cannot be read for now.
-                              clock_ms() +
-                                  context_.policy->delivery().retry.max.count() * 1000);
+        const policy::retry_settings& retry = context_.policy->delivery().retry;
+        if (message == nullptr) {
+            if (messages_.contains(message_id)) { // It cannot be read for now.
+                unrouted_.add(message_id, clock_ms() + retry.max.count() * 1000);
             }
             return;
         }
+        const std::int64_t age_ms =
+            context_.reactor.unix_us() / 1000 - message->envelope.received_unix_ms;
+        if (age_ms < retry.max_age.count() * 1000) {
+            // It could not be read when the policy changed, or the clock was set back.
+            place_again(message_id, held_routes::hold, [](bool) {});
+            return;
+        }
+        auto item = scheduler_.release(message_id);
+        if (!item) {
+            return;
+        }
         const smtp::reply reply = expired_reply();
-        const schedule::recipient_set waiting = item->recipients;
-        waiting.for_each([&](std::uint32_t index) {
-            if (route_of(message->envelope.recipients[index].address, held_routes::hold) !=
-                nullptr) {
-                return;
+        const schedule::recipient_set held = item->recipients;
+        held.for_each([&](std::uint32_t index) {
+            const std::string& address = message->envelope.recipients[index].address;
+            if (route_of(address, held_routes::hold) == nullptr) {
+                item->recipients.remove(index);
+                finish_recipient(
+                    *message,
+                    {index, outcome::event_type::expiration, &reply, "", item->attempts},
+                    {});
             }
-            item->recipients.remove(index);
-            finish_recipient(*message,
-                             {index, outcome::event_type::expiration, &reply, "", item->attempts},
-                             {});
         });
         messages_.item_left(message_id, item->slot, item->sibling);
         if (!item->recipients.empty()) {

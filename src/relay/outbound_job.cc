@@ -405,9 +405,9 @@ void outbound::on_outcome(deliver::client& client,
         client.shut_down(); // The next attempt asks DNS again.
     }
     for (const deliver::recipient_outcome& outcome : outcomes) {
-        const bool is_over = outcome.result == deliver::attempt_result::delivered ||
-                             (outcome.result == deliver::attempt_result::permanent &&
-                              !(lacks && used.misses_hosts));
+        const bool is_over =
+            outcome.result == deliver::attempt_result::delivered ||
+            (outcome.result == deliver::attempt_result::permanent && !(lacks && used.misses_hosts));
         if (is_over || used.damaged) {
             used.item.recipients.remove(outcome.index);
             finish_recipient(message,

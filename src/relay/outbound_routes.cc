@@ -175,28 +175,32 @@ bool outbound::place(queued_message& message,
 void outbound::place_again(std::uint64_t message_id,
                            held_routes held,
                            std::function<void(bool)> then) {
-    messages_.with(message_id, [this, message_id, held, then = std::move(then)](queued_message* message, auto) {
-        const auto item =
-            message == nullptr ? std::nullopt : scheduler_.release(message->envelope.id);
-        if (message == nullptr && messages_.contains(message_id)) {
-            unrouted_.add(message_id, // As if: that is looked at when the time comes.
-                          clock_ms() + context_.policy->delivery().retry.max.count() * 1000);
-        }
-        if (!item) {
-            then(false); // It has gone meanwhile, or cannot be read: it stays held.
-            return;
-        }
-        const std::uint64_t id = message->envelope.id;
-        unrouted_.erase(id);
-        messages_.item_left(id, item->slot, item->sibling);
-        then(place(*message, item->recipients, {item->attempts, 0, item->is_noticed, {}}, held));
-        if (unrouted_.contains(id)) {
-            context_.journal.note(context_.reactor.unix_us(),
-                                  "qmgr",
-                                  message::to_text(id) +
-                                      ": held, there is no route to a recipient any more");
-        }
-    });
+    messages_.with(
+        message_id,
+        [this, message_id, held, then = std::move(then)](queued_message* message, auto) {
+            const auto item =
+                message == nullptr ? std::nullopt : scheduler_.release(message->envelope.id);
+            if (message == nullptr && messages_.contains(message_id)) {
+                // It cannot be read for now; whether it has a route is seen then.
+                unrouted_.add(message_id,
+                              clock_ms() + context_.policy->delivery().retry.max.count() * 1000);
+            }
+            if (!item) {
+                then(false); // It has gone meanwhile, or cannot be read: it stays held.
+                return;
+            }
+            const std::uint64_t id = message->envelope.id;
+            unrouted_.erase(id);
+            messages_.item_left(id, item->slot, item->sibling);
+            then(
+                place(*message, item->recipients, {item->attempts, 0, item->is_noticed, {}}, held));
+            if (unrouted_.contains(id)) {
+                context_.journal.note(context_.reactor.unix_us(),
+                                      "qmgr",
+                                      message::to_text(id) +
+                                          ": held, there is no route to a recipient any more");
+            }
+        });
 }
 
 } // namespace ebbgate::relay

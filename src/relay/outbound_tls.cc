@@ -135,8 +135,7 @@ std::vector<delivery_target> outbound::permitted(connection& opened,
         if (made.tls->use != deliver::host_use::use) {
             why_not += why_not.empty() ? "no mail host may be used: " : "; ";
             why_not += target.host;
-            opened.misses_hosts =
-                opened.misses_hosts || made.tls->use == deliver::host_use::defer;
+            opened.misses_hosts = opened.misses_hosts || made.tls->use == deliver::host_use::defer;
             why_not += made.tls->use == deliver::host_use::skip
                            ? " is not in the MTA-STS policy of " + to.domain
                            : ": no TLSA answer that can be relied on";

@@ -1,12 +1,19 @@
 #!/usr/bin/env python3
 """Mail that this host, this hour or this policy does not take: PRODUCT.md 7, DESIGN.md 5, docs/policy.md."""
 
+import ctypes
 import json
+import pathlib
+import signal
 import smtplib
+import subprocess
+import tempfile
 import time
 import unittest
 
-from egress_test import RETRY, Egress, at, mx
+from dns_servers import Scripted
+from egress_test import RETRY, Egress, Zone, at, mx
+from gateway import Gateway
 
 ALL = ("8BITMIME", "SMTPUTF8", "SIZE 100000000")
 WITHOUT = {"SMTPUTF8": ("8BITMIME", "SIZE 100000000"), "SIZE": ("8BITMIME", "SMTPUTF8", "SIZE 5000"), "8BITMIME": ("SMTPUTF8", "SIZE 100000000")}
@@ -235,6 +242,74 @@ class WithoutRoute(Egress):
         self.done(gateway, 1)
         time.sleep(7)
         self.assertEqual((len(gateway.events("Delivery")), gateway.events("Expiration")), (1, []))
+
+
+class Names(Egress):
+    """With a resolv.conf and a hosts of their own, in the daemon's mount namespace."""
+
+    def setUp(self):
+        super().setUp()
+        box = tempfile.TemporaryDirectory()
+        self.addCleanup(box.cleanup)
+        self.files = {name: pathlib.Path(box.name, name) for name in ("resolv.conf", "hosts")}
+        self.write("resolv.conf", "nameserver 127.0.0.77\n")  # Nobody.
+        self.write("hosts", "127.0.0.77 relay.test\n")
+
+    def write(self, name, text):
+        self.files[name].write_text(text)  # In place: a bind mount is of the file.
+
+    def inside(self):
+        libc = ctypes.CDLL(None, use_errno=True)
+        private, bind = 0x44000, 0x1000
+        done = [libc.unshare(0x20000), libc.mount(b"none", b"/", None, private, None)]
+        done += [libc.mount(bytes(path), f"/etc/{name}".encode(), None, bind, None) for name, path in self.files.items()]
+        if any(done):
+            raise OSError(ctypes.get_errno(), "mount")
+
+    def started(self, policy):
+        made = Gateway(policy={"delivery": {"retry": RETRY, "mx_port": self.port}, **policy},
+                       server={"dns": {"resolver": "system", "private_addresses": "allow", "timeout": "1s", "trust_anchor": "none"}})
+        self.addCleanup(made.close)
+        try:
+            made.start(preexec_fn=self.inside)
+        except subprocess.SubprocessError:
+            self.skipTest("needs to mount files of its own")
+        self.addCleanup(lambda: self.check(made))
+        return made
+
+    def test_hosts_by_reload_and_by_sighup(self):
+        host = self.sink(host="127.0.0.2", port=self.port)
+        for again in (lambda gateway: gateway.ctl("reload"), lambda gateway: gateway.process.send_signal(signal.SIGHUP)):
+            self.write("hosts", "127.0.0.77 relay.test\n")
+            gateway = self.started({"routes": [{"match": "*", "relay": f"relay.test:{self.port}"}]})
+            self.send(gateway, ["x@d.test"])
+            gateway.wait(lambda _, gateway=gateway: gateway.events("TransientFailure"))
+            self.write("hosts", "127.0.0.2 relay.test\n")
+            again(gateway)
+            time.sleep(1)
+            self.assertEqual(gateway.ctl("flush")[0], 0)
+            self.done(gateway, 1, 10)
+        self.assertEqual(host.stop()["messages"], 2)
+
+    def test_other_servers(self):
+        zone = Zone({"d.test": mx("m.test"), "m.test": at("127.0.0.2")})
+        self.addCleanup(zone.close)
+        try:
+            server = Scripted(zone.script, port=53)
+        except OSError:
+            self.skipTest("needs port 53")
+        self.addCleanup(server.close)
+        host = self.mail_host("127.0.0.2")
+        gateway = self.started({"routes": [{"match": "*", "relay": "mx"}]})
+        self.send(gateway, ["x@d.test"])
+        gateway.wait(lambda _: gateway.events("TransientFailure"))
+        self.write("resolv.conf", "nameserver 127.0.0.1\n")
+        self.assertEqual(gateway.ctl("reload")[0], 0)
+        self.assertEqual(gateway.ctl("reload")[0], 0)
+        self.assertEqual(gateway.ctl("flush")[0], 0)
+        self.done(gateway, 1, 10)
+        self.assertEqual(host.stop()["messages"], 1)
+        self.assertEqual((gateway.folder / "stderr.txt").read_text().count("read again"), 1)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 #include "program/daemon/daemon.h"
 
 #include "program/process/file_limit.h"
-#include "runtime/resolve/dnssec_probe.h"
 #include "service/admin/metrics.h"
 #include "service/overlay/commands.h"
 
@@ -36,7 +35,6 @@ constexpr std::uint64_t credentials_lifetime_ms = 600'000;
 constexpr std::chrono::seconds workers_end_max{2};   // At the end; then the exit does not wait.
 constexpr std::chrono::seconds answers_wait_max{10}; // Of shards that read the spool for it.
 constexpr std::size_t login_checks_max = 1000;
-constexpr std::chrono::milliseconds dnssec_probe_max{400};
 constexpr std::size_t file_jobs_max = 10'000; // A message has a few under way at most.
 constexpr int management_nice = 10;
 
@@ -64,29 +62,6 @@ void notify_ready() {
                      bytes);
         close(fd);
     }
-}
-
-dns::resolver_settings resolver_settings_of(const config::dns_settings& given) {
-    dns::resolver_settings settings;
-    settings.context.servers = given.servers;
-    settings.timeout = given.timeout;
-    if (given.validate) {
-        settings.context.trust_anchor =
-            given.trust_anchor.empty() ? dns::default_trust_anchor() : given.trust_anchor;
-    }
-    return settings;
-}
-
-// Where nobody chose the trust anchor: whether the servers pass on what it is for. Beside the rest
-// of the start, which takes longer mostly.
-std::future<dns::dnssec_support> probe(const config::dns_settings& given,
-                                       const dns::resolver_settings& settings) {
-    if (!given.validate || !given.trust_anchor.empty() || settings.context.trust_anchor.empty()) {
-        return {};
-    }
-    return std::async(std::launch::async, [context = settings.context] {
-        return dns::probe_dnssec(context, ".", dnssec_probe_max);
-    });
 }
 
 } // namespace
@@ -186,8 +161,7 @@ result<void> daemon::start() {
     pthread_sigmask(SIG_BLOCK, &signals, nullptr);
     (void)std::signal(SIGPIPE, SIG_IGN);
     signal_fd_ = signalfd(-1, &signals, SFD_CLOEXEC);
-    dns::resolver_settings names = resolver_settings_of(server_.dns);
-    std::future<dns::dnssec_support> probed = probe(server_.dns, names);
+    begin_names();
     if (auto done = open_folders(); !done) {
         return done;
     }
@@ -226,20 +200,9 @@ result<void> daemon::start() {
         return fail(failure_kind::bad_input, rules.error());
     }
     bounce_rules_ = std::move(*rules);
-    if (const auto support = probed.valid() ? probed.get() : dns::dnssec_support::passed;
-        support != dns::dnssec_support::passed) {
-        names.context.trust_anchor.clear();
-        note(fmt::format("DNS: {}: nothing is validated, and DANE is not used; set "
-                         "dns.trust_anchor to have it validated all the same",
-                         support == dns::dnssec_support::dropped
-                             ? "the servers drop DNSSEC records"
-                             : "the servers have not shown in time that they pass DNSSEC on"));
+    if (auto done = open_names(); !done) {
+        return done;
     }
-    auto resolver = dns::resolver::open(names);
-    if (!resolver) {
-        return std::unexpected(std::move(resolver.error()));
-    }
-    resolver_ = std::move(*resolver);
     if (auto done = open_tls(); !done) {
         return done;
     }
@@ -502,6 +465,7 @@ void daemon::run() {
         if (signal.ssi_signo == SIGHUP) {
             (void)reload(reload_kind::silent);
             reload_authorities();
+            reload_names();
         }
         if (signal.ssi_signo == SIGHUP || signal.ssi_signo == SIGUSR1) {
             events_->reopen();

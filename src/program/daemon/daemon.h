@@ -19,6 +19,7 @@
 #include "program/daemon/link_upkeep.h"
 #include "program/daemon/shard_thread.h"
 #include "relay/shard.h"
+#include "runtime/resolve/dnssec_probe.h"
 #include "runtime/resolve/resolver.h"
 #include "runtime/tls/trust_store.h"
 #include "service/admin/admin_socket.h"
@@ -41,6 +42,7 @@
 #include <chrono>
 #include <cstdint>
 #include <expected>
+#include <future>
 #include <memory>
 #include <optional>
 #include <string>
@@ -115,6 +117,11 @@ private:
     [[nodiscard]] result<void> open_tls();
     [[nodiscard]] result<std::shared_ptr<const tls::trust_store>> load_authorities() const;
     void reload_authorities();
+
+    // daemon_names.cc
+    void begin_names(); // Asks the servers meanwhile.
+    [[nodiscard]] result<void> open_names();
+    void reload_names();
     void flush_tls_sessions();
     void stop_tls_sessions();
     void add_tls_commands();
@@ -186,6 +193,8 @@ private:
     std::unique_ptr<shard::worker_pool> workers_;
     std::unique_ptr<suppression::suppression_list> suppression_;
     std::unique_ptr<dns::resolver> resolver_;
+    std::string name_files_; // What it was opened with.
+    std::future<dns::dnssec_support> probed_;
     std::unique_ptr<shard::worker_pool> sts_workers_;
     std::unique_ptr<mta_sts::policy_finder> sts_;
     std::unique_ptr<tls_report::session_counters> tls_sessions_;

@@ -144,8 +144,11 @@ void daemon::add_commands() {
                     {{"dry_run", argument_kind::flag, false}},
                     operators,
                     [this](const request& asked) {
-                        return reload(asked.flag("dry_run") ? reload_kind::dry_run
-                                                            : reload_kind::told);
+                        if (asked.flag("dry_run")) {
+                            return reload(reload_kind::dry_run);
+                        }
+                        reload_names();
+                        return reload(reload_kind::told);
                     },
                     true});
     commands_->add({"release",

@@ -174,6 +174,19 @@ void resolver::ask(task::reactor& home, std::string name, record_type type, done
     }
 }
 
+result<void> resolver::open_again(const context_settings& settings) {
+    auto context = open_context(settings);
+    if (!context) {
+        return std::unexpected(std::move(context.error()));
+    }
+    {
+        const std::lock_guard hold(lock_);
+        next_context_ = std::move(*context);
+    }
+    wake();
+    return {};
+}
+
 void resolver::wake() const noexcept {
     const std::uint64_t one = 1;
     (void)!write(wake_fd_, &one, sizeof one); // Full: it is awake.
@@ -204,10 +217,25 @@ void resolver::run() {
 bool resolver::take_incoming() {
     std::uint64_t wakes = 0;
     (void)!read(wake_fd_, &wakes, sizeof wakes); // Before the list: what comes later wakes again.
-    const std::lock_guard hold(lock_);
+    std::unique_lock hold(lock_);
     std::ranges::move(incoming_, std::back_inserter(waiting_));
     incoming_.clear();
-    return !stopping_;
+    context_pointer next = std::move(next_context_);
+    const bool goes_on = !stopping_;
+    hold.unlock();
+    if (next != nullptr) {
+        use(std::move(next));
+    }
+    return goes_on;
+}
+
+void resolver::use(context_pointer next) {
+    context_ = std::move(next); // Ends the thread of the one before. No callback of it comes.
+    // They are older than those that wait: deadlines stay in order.
+    for (auto last = asked_.rbegin(); last != asked_.rend(); ++last) {
+        waiting_.push_front(std::move(last->second));
+    }
+    asked_.clear();
 }
 
 void resolver::hand_on() {

@@ -64,6 +64,10 @@ public:
 
     void ask(task::reactor& home, std::string name, record_type type, done then) override;
 
+    // With these settings, and what the files that they name say now, from any thread. What is
+    // being asked is asked again, in its time; the cache is empty. With a fault nothing changes.
+    [[nodiscard]] result<void> open_again(const context_settings& settings);
+
     // What is still asked is answered as trouble, and so is what is asked from now on.
     void stop();
 
@@ -92,6 +96,7 @@ private:
 
     void run();
     bool take_incoming(); // False: stopping.
+    void use(context_pointer next);
     void hand_on();
     void expire();
     void wait() const;
@@ -103,8 +108,9 @@ private:
     context_pointer context_;
     const int wake_fd_;
 
-    std::mutex lock_; // Of the two below.
+    std::mutex lock_; // Of the three below.
     std::deque<question> incoming_;
+    context_pointer next_context_;
     bool stopping_ = false;
 
     // The thread's own.

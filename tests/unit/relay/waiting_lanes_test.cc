@@ -1,8 +1,11 @@
-// Lanes in line, and lanes that wait for a time.
+// Lanes in line, and lanes and messages that wait for a time.
 
 #include "relay/waiting_lanes.h"
 
 #include <gtest/gtest.h>
+
+#include <cstdint>
+#include <vector>
 
 namespace ebbgate::relay {
 namespace {
@@ -45,6 +48,51 @@ TEST(WaitingLanes, ComeWhenTheirTimeHasCome) {
     EXPECT_EQ(lanes.take(250), 3U);
     EXPECT_FALSE(lanes.take(250).has_value());
     EXPECT_EQ(lanes.take(300), 1U);
+}
+
+TEST(WaitingLanes, StandInTheLineOfEachSite) {
+    site_lines lines;
+    lines.add("a", 1);
+    lines.add("a", 2);
+    lines.add("b", 1);
+    EXPECT_TRUE(lines.has_others("a", 1));
+    EXPECT_FALSE(lines.has_others("b", 1));
+    EXPECT_FALSE(lines.has_others("c", 1));
+    lines.time("b", 100);
+    lines.time("b", 50); // It has a time already.
+    EXPECT_EQ(lines.next_ms(), 100);
+    EXPECT_EQ(lines.take("b"), 1U);
+    EXPECT_FALSE(lines.has_lanes("b"));
+    EXPECT_EQ(lines.take_due(100), "b");
+    EXPECT_FALSE(lines.take_due(100).has_value());
+    EXPECT_FALSE(lines.take("b").has_value());
+    lines.remove("a", 1);
+    lines.remove("c", 1);
+    EXPECT_TRUE(lines.has_lanes("a"));
+    EXPECT_EQ(lines.take("a"), 2U);
+    EXPECT_FALSE(lines.take("a").has_value());
+}
+
+TEST(TimedMessages, HaveOneTimeEach) {
+    timed_messages messages;
+    EXPECT_FALSE(messages.next_ms().has_value());
+    messages.add(7, 300);
+    messages.add(8, 100);
+    messages.add(7, 200);
+    messages.add(9, 150);
+    messages.erase(9);
+    messages.erase(10);
+    EXPECT_TRUE(messages.contains(7));
+    EXPECT_FALSE(messages.contains(9));
+    EXPECT_EQ(messages.next_ms(), 100);
+    EXPECT_FALSE(messages.take_due(99).has_value());
+    std::vector<std::uint64_t> seen;
+    messages.for_each([&](std::uint64_t id) { seen.push_back(id); });
+    EXPECT_EQ(seen, (std::vector<std::uint64_t>{8, 7}));
+    EXPECT_EQ(messages.take_due(300), 8U);
+    EXPECT_EQ(messages.take_due(300), 7U);
+    EXPECT_FALSE(messages.take_due(300).has_value());
+    EXPECT_FALSE(messages.next_ms().has_value());
 }
 
 } // namespace

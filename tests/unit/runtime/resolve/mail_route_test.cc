@@ -106,6 +106,8 @@ TEST(MailRoute, Verdicts) {
     for (const route_case& one : all) {
         const mail_route route = route_of(one.mx, rules);
         EXPECT_EQ(shown(route), one.expected) << one.name;
+        EXPECT_EQ(route.is_partial, one.name == std::string_view("trouble spoils no other"))
+            << one.name;
         EXPECT_EQ(route.text.empty(), route.verdict == route_verdict::hosts) << one.name;
         EXPECT_EQ(route.lane_key.empty(), route.verdict != route_verdict::hosts) << one.name;
     }

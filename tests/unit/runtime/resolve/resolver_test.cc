@@ -5,10 +5,13 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <cstdio>
+#include <fstream>
 #include <latch>
 #include <memory>
 #include <string>
 #include <thread>
+#include <unistd.h>
 #include <vector>
 
 namespace ebbgate::dns {
@@ -123,6 +126,48 @@ TEST(Resolver, AFileThatIsNoTrustAnchorIsToldAtOnce) {
     const auto opened = resolver::open(settings);
     ASSERT_FALSE(opened.has_value());
     EXPECT_NE(opened.error().detail.find("/nowhere/root.key"), std::string::npos);
+}
+
+TEST(Resolver, OpenedAgainItReadsItsFilesAgain) {
+    const std::string hosts =
+        testing::TempDir() + "resolver_hosts_" + std::to_string(getpid()) + ".txt";
+    resolver_settings settings = nobody();
+    settings.context.hosts = hosts;
+    settings.timeout = std::chrono::milliseconds(20'000);
+    const auto write = [&](const char* text) { std::ofstream(hosts) << text; };
+    write("192.0.2.1 one.example\n");
+    auto home = task::reactor::open({});
+    auto opened = resolver::open(settings);
+    ASSERT_TRUE(home.has_value() && opened.has_value());
+    std::vector<answer> got;
+    const auto ask = [&](const char* name) {
+        (*opened)->ask(
+            **home, name, record_type::a, [&](const answer& one) { got.push_back(one); });
+    };
+    const auto wait = [&](std::size_t count) {
+        for (int turn = 0; turn < 1000 && got.size() < count; ++turn) {
+            (*home)->run_once(10);
+        }
+        return got.size() == count;
+    };
+    ask("one.example");
+    ASSERT_TRUE(wait(1));
+    EXPECT_EQ(got[0].rdata, std::vector<std::string>{std::string("\xc0\x00\x02\x01", 4)});
+    write("192.0.2.2 one.example\n192.0.2.3 two.example\n");
+    for (int question = 0; question < 50; ++question) {
+        ask("two.example"); // Some are under way, to nobody, when the files are read again.
+    }
+    ASSERT_TRUE((*opened)->open_again(settings.context).has_value());
+    ask("one.example");
+    ASSERT_TRUE(wait(52)) << got.size();
+    EXPECT_EQ(got.back().rdata, std::vector<std::string>{std::string("\xc0\x00\x02\x02", 4)});
+    settings.context.trust_anchor = "/nowhere/root.key";
+    EXPECT_FALSE((*opened)->open_again(settings.context).has_value());
+    ask("two.example");
+    ASSERT_TRUE(wait(53));
+    EXPECT_EQ(got.back().status, answer_status::found);
+    EXPECT_EQ((*opened)->counts().unanswered, 0U);
+    (void)std::remove(hosts.c_str());
 }
 
 TEST(Resolver, AMachineWithoutResolvConfAsksItself) {
