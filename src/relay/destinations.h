@@ -36,6 +36,7 @@ struct destination {
     // One of them, when it has been asked for and was answered.
     dns::route_pointer hosts;
     dns::host_pointer host;
+    bool asks_again = false; // Whatever their time.
 
     std::string site;                             // Without the source.
     std::vector<site_limits::site_pointer> sites; // Those that were used, so that they stay.

@@ -64,6 +64,9 @@ void outbound::flush(const queue_filter& asked, std::function<void(std::size_t)>
     };
     bad_addresses_ = {};
     dns_.forget();
+    for (auto& [key, to] : destinations_) {
+        to.asks_again = true; // A connection on its way may need what it knows.
+    }
     tls_policies_.forget();
     if (asked.message_id) {
         for (const std::uint32_t slot : slots_of(*asked.message_id)) {

@@ -52,7 +52,9 @@ void outbound::open(schedule::lane_id lane) {
     const auto is_good = [now_ms](const auto& answer) {
         return answer != nullptr && static_cast<std::int64_t>(answer->until_ms) > now_ms;
     };
-    if (opened.to->route.host.literal || is_good(opened.to->hosts) || is_good(opened.to->host)) {
+    const bool is_known =
+        !opened.to->asks_again && (is_good(opened.to->hosts) || is_good(opened.to->host));
+    if (opened.to->route.host.literal || is_known) {
         resolved(opened);
     } else {
         ask_dns(opened);
@@ -68,6 +70,7 @@ void outbound::ask_dns(connection& opened) {
         dns_.find(to->domain, [this, to, waiting, is_here](const dns::route_pointer& found) {
             if (is_here() && !stopping_) {
                 to->hosts = found;
+                to->asks_again = false;
                 to->limits_of = 0;
                 resolved(*waiting);
             }
@@ -77,6 +80,7 @@ void outbound::ask_dns(connection& opened) {
                        [this, to, waiting, is_here](const dns::host_pointer& found) {
                            if (is_here() && !stopping_) {
                                to->host = found;
+                               to->asks_again = false;
                                resolved(*waiting);
                            }
                        });

@@ -253,7 +253,7 @@ class Names(Egress):
         self.addCleanup(box.cleanup)
         self.files = {name: pathlib.Path(box.name, name) for name in ("resolv.conf", "hosts")}
         self.write("resolv.conf", "nameserver 127.0.0.77\n")  # Nobody.
-        self.write("hosts", "127.0.0.77 relay.test\n")
+        self.write("hosts", "127.0.0.77 relay.example\n")
 
     def write(self, name, text):
         self.files[name].write_text(text)  # In place: a bind mount is of the file.
@@ -280,11 +280,11 @@ class Names(Egress):
     def test_hosts_by_reload_and_by_sighup(self):
         host = self.sink(host="127.0.0.2", port=self.port)
         for again in (lambda gateway: gateway.ctl("reload"), lambda gateway: gateway.process.send_signal(signal.SIGHUP)):
-            self.write("hosts", "127.0.0.77 relay.test\n")
-            gateway = self.started({"routes": [{"match": "*", "relay": f"relay.test:{self.port}"}]})
+            self.write("hosts", "127.0.0.77 relay.example\n")
+            gateway = self.started({"routes": [{"match": "*", "relay": f"relay.example:{self.port}"}]})
             self.send(gateway, ["x@d.test"])
             gateway.wait(lambda _, gateway=gateway: gateway.events("TransientFailure"))
-            self.write("hosts", "127.0.0.2 relay.test\n")
+            self.write("hosts", "127.0.0.2 relay.example\n")
             again(gateway)
             time.sleep(1)
             self.assertEqual(gateway.ctl("flush")[0], 0)
