@@ -169,9 +169,12 @@ class NotReached(Egress):
     def test_what_goes_by_another_connection_has_none(self):
         host = self.sink("--connections-at-once", "2", "--rule", "dot:delay", "--delay", "20")
         gateway = self.gateway(next_hop=host.port, shards=1)
+        self.send(gateway, ["x@d.test"])
+        self.done(gateway, 1)  # One works before others are turned away.
         self.bulk(gateway, 300, 1)
-        self.done(gateway, 300)
+        self.done(gateway, 301)
         self.assertEqual(gateway.events("TransientFailure"), [])
+        self.assertGreater(host.stop()["turned_away"], 0)
 
 
 class WithoutRoute(Egress):
