@@ -16,6 +16,9 @@ namespace {
 // stop the shard; next_wakeup_ms() then says "now".
 constexpr int advances_max = 1024;
 
+// So many change their bucket: a tenth of that work each, or less.
+constexpr std::size_t moves_max = 16'384;
+
 // A ready item gets this long for its last attempt, however old it is; half of a shorter max_age.
 constexpr std::int64_t last_chance_ms = 60'000;
 
@@ -29,13 +32,8 @@ std::int32_t arrived_seconds(std::int64_t arrived_ms) {
 
 } // namespace
 
-std::uint32_t& scheduler::slot_places::operator()(std::uint32_t number) const {
-    return (*slots)[number].place;
-}
-
 scheduler::scheduler(const settings& settings, std::uint64_t seed)
-    : settings_(settings), jitter_(seed), times_(slot_places{&slots_}),
-      wakes_(lane_places{&lanes_}) {}
+    : settings_(settings), jitter_(seed), wakes_(lane_places{&lanes_}) {}
 
 std::uint32_t scheduler::make_slot(const delivery_item& item, std::uint32_t sibling) {
     const std::uint32_t number = slots_.make();
@@ -135,7 +133,7 @@ std::optional<delivery_item> scheduler::take_next(connection_permit& permit, std
         review(permit.lane);
         return std::nullopt;
     }
-    times_.remove(slots_[number].place);
+    times_.remove(number);
     --from.counters.ready;
     --total_.ready;
     return put_in_flight(number);
@@ -264,8 +262,8 @@ std::optional<std::int64_t> scheduler::next_wakeup_ms(std::int64_t now_ms) const
         return now_ms;
     }
     std::optional<std::int64_t> wakeup;
-    if (!times_.empty()) {
-        wakeup = ms_of(times_.top().time, now_ms);
+    if (const auto time = times_.next_time()) {
+        wakeup = ms_of(*time, now_ms);
     }
     if (!wakes_.empty()) {
         const std::int64_t wake_ms = ms_of(wakes_.top().time, now_ms);
@@ -389,7 +387,7 @@ void scheduler::make_ready(std::uint32_t number, bool first, std::int64_t now_ms
     } else {
         ready_.add_last(into.ready, number);
     }
-    times_.push(tick_of(next_stage_ms(item, now_ms), now_ms), number);
+    times_.push(tick_of(next_stage_ms(item, now_ms), now_ms), number, tick_at(now_ms));
     ++into.counters.ready;
     ++total_.ready;
 }
@@ -400,17 +398,17 @@ void scheduler::make_deferred(std::uint32_t number, std::int64_t due_ms, std::in
     item.state = slot_state::deferred;
     item.is_put_off = false;
     slots_.link_last<&slot::waiting>(into.deferred, number);
-    times_.push(tick_of(due_ms, now_ms), number);
+    times_.push(tick_of(due_ms, now_ms), number, tick_at(now_ms));
     ++into.counters.deferred;
     ++total_.deferred;
 }
 
-// Out of its list and of the heap; the caller gives it its new state.
+// Out of its list and of the wheel; the caller gives it its new state.
 void scheduler::unlink_waiting(std::uint32_t number) {
     slot& item = slots_[number];
     lane_record& from = lane_of(item.lane);
     EBBGATE_ASSERT(item.state == slot_state::ready || item.state == slot_state::deferred);
-    times_.remove(item.place);
+    times_.remove(number);
     if (item.state == slot_state::ready) {
         ready_.remove(from.ready, number);
         --from.counters.ready;
@@ -443,8 +441,12 @@ void scheduler::advance(std::int64_t now_ms) {
     while (!wakes_.empty() && is_due(wakes_.top().time, now_ms) && advanced++ < advances_max) {
         watch(wakes_.top().number, now_ms);
     }
-    while (!times_.empty() && is_due(times_.top().time, now_ms) && advanced++ < advances_max) {
-        const std::uint32_t number = times_.top().number;
+    std::size_t moves = moves_max;
+    while (advanced++ < advances_max) {
+        const std::uint32_t number = times_.next_due(tick_at(now_ms), moves);
+        if (number == no_slot) {
+            break;
+        }
         const lane_id id = slots_[number].lane;
         if (slots_[number].state == slot_state::deferred) {
             unlink_waiting(number);
@@ -452,7 +454,8 @@ void scheduler::advance(std::int64_t now_ms) {
         } else if (slot& ready = slots_[number]; is_notice_due(ready, now_ms)) {
             ready.is_noticed = true;
             late_.emplace_back(number, ready.message_id);
-            times_.change(ready.place, tick_of(next_stage_ms(ready, now_ms), now_ms));
+            times_.remove(number);
+            times_.push(tick_of(next_stage_ms(ready, now_ms), now_ms), number, tick_at(now_ms));
         } else {
             expire(number);
         }

@@ -6,7 +6,8 @@
 // Owner   One per shard. No I/O, no threads, no clock: time is an argument, in milliseconds of a
 //         clock that never goes back.
 // Fails   Never: nothing is refused here, inbound already said 250. Misuse is asserted.
-// Bounds  64 bytes an item (vectors may hold up to twice their heap share), 88 more for the first
+// Bounds  64 bytes an item and 256 for each tick or time span in use (due_wheel.h), 88 more for the
+// first
 //         due item of a tenant in a lane, one record a lane;
 //         settings.lanes_idle_max. Each operation is O(log items + log lanes) or better, except
 //         flush() and next_expired() catching up, which are bounded by an argument or a constant,
@@ -24,6 +25,7 @@
 
 #pragma once
 
+#include "stage/schedule/due_wheel.h"
 #include "stage/schedule/indexed_heap.h"
 #include "stage/schedule/item.h"
 #include "stage/schedule/ready_queue.h"
@@ -44,7 +46,7 @@ namespace ebbgate::schedule {
 class scheduler {
 public:
     scheduler(const settings& settings, std::uint64_t seed);
-    scheduler(const scheduler&) = delete; // The heaps hold references to their owner.
+    scheduler(const scheduler&) = delete; // The heap and the queues hold references to their owner.
     scheduler& operator=(const scheduler&) = delete;
 
     // A new policy: holds for every later decision; waits that run keep their time.
@@ -222,11 +224,6 @@ private:
         std::size_t count = 0;
     };
 
-    struct slot_places {
-        slot_store* slots;
-        std::uint32_t& operator()(std::uint32_t number) const;
-    };
-
     struct lane_places {
         std::deque<lane_record>* lanes;
         std::uint32_t& operator()(std::uint32_t number) const;
@@ -281,7 +278,7 @@ private:
     lane_list turn_;
     lane_list idle_;
     // Deferred items by due time, ready items by the end of their max_age.
-    indexed_heap<slot_places> times_;
+    due_wheel times_{slots_};
     indexed_heap<lane_places> wakes_; // Lanes that wait for a time.
     slot_list expired_;
     slot_list held_;

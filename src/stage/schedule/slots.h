@@ -45,7 +45,7 @@ struct slot {
     lane_id lane = no_lane;
     slot_links waiting;             // In one of ready, deferred, expired, held, or the free list.
     slot_links arrival;             // In the lane's list by arrival.
-    std::uint32_t place = no_place; // In the heap of times.
+    std::uint32_t place = no_place; // In the wheel of times.
     std::int32_t arrived_s = 0;
     std::uint32_t owner = 0;         // See owner_of().
     std::uint32_t sibling = no_slot; // The next of the same message, in a ring.

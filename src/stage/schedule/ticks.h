@@ -1,5 +1,5 @@
-// Milliseconds to the 32-bit ticks of the heaps and back. One tick is 8 ms: nothing is due early,
-// and at most 8 ms late.
+// Milliseconds to the 32-bit ticks of the wheel and the heap, and back. One tick is 8 ms: nothing
+// is due early, and at most 8 ms late.
 
 #pragma once
 
@@ -21,8 +21,12 @@ inline constexpr std::int64_t ahead_ms_max = 90LL * 24 * 3'600'000;
     return static_cast<tick>((bounded + tick_ms - 1) >> 3);
 }
 
+[[nodiscard]] constexpr tick tick_at(std::int64_t now_ms) noexcept {
+    return static_cast<tick>(now_ms >> 3);
+}
+
 [[nodiscard]] constexpr bool is_due(tick time, std::int64_t now_ms) noexcept {
-    return !earlier(static_cast<tick>(now_ms >> 3), time);
+    return !earlier(tick_at(now_ms), time);
 }
 
 [[nodiscard]] constexpr std::int64_t ms_of(tick time, std::int64_t now_ms) noexcept {
