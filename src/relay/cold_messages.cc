@@ -2,6 +2,7 @@
 
 #include "ebbgate/base/assert.h"
 
+#include <bit>
 #include <utility>
 
 namespace ebbgate::relay {
@@ -9,8 +10,10 @@ namespace ebbgate::relay {
 static_assert(sizeof(cold_message) == 56);
 
 std::size_t cold_messages::home_of(std::uint64_t id) const noexcept {
-    // Ids count up; a product spreads them over the high bits, which are the ones that are used.
-    return static_cast<std::size_t>((id * 0x9e37'79b9'7f4a'7c15U) >> 32) & (index_.size() - 1);
+    // Ids count up in steps: the high bits of this product lie evenly between each other, others
+    // may lie in heaps.
+    return static_cast<std::size_t>((id * 0x9e37'79b9'7f4a'7c15U) >>
+                                    (64 - std::countr_zero(index_.size())));
 }
 
 std::size_t cold_messages::place_of(std::uint64_t id) const noexcept {
