@@ -454,16 +454,22 @@ void scheduler::advance(std::int64_t now_ms) {
         } else if (slot& ready = slots_[number]; is_notice_due(ready, now_ms)) {
             ready.is_noticed = true;
             late_.emplace_back(number, ready.message_id);
-            times_.remove(number);
-            times_.push(tick_of(next_stage_ms(ready, now_ms), now_ms), number, tick_at(now_ms));
-        } else {
+            wait_for_next_stage(number, now_ms);
+        } else if (is_expired(number, now_ms)) {
             expire(number);
+        } else {
+            wait_for_next_stage(number, now_ms); // The settings have changed: it may stay longer.
         }
         review(id);
     }
 }
 
 // When a due item is late, or has no chance left.
+void scheduler::wait_for_next_stage(std::uint32_t number, std::int64_t now_ms) {
+    times_.remove(number);
+    times_.push(tick_of(next_stage_ms(slots_[number], now_ms), now_ms), number, tick_at(now_ms));
+}
+
 std::int64_t scheduler::next_stage_ms(const slot& item, std::int64_t now_ms) const noexcept {
     const std::int64_t chance_ms = std::min(last_chance_ms, settings_.retry.max_age_ms / 2);
     const std::int64_t end_ms = std::max(expiry_ms(item), now_ms + chance_ms);

@@ -249,6 +249,7 @@ private:
     std::uint32_t forget(std::uint32_t number);
     void advance(std::int64_t now_ms);
     [[nodiscard]] bool is_notice_due(const slot& item, std::int64_t now_ms) const noexcept;
+    void wait_for_next_stage(std::uint32_t number, std::int64_t now_ms);
     [[nodiscard]] std::int64_t next_stage_ms(const slot& item, std::int64_t now_ms) const noexcept;
     [[nodiscard]] std::int64_t expiry_ms(const slot& item) const noexcept;
 

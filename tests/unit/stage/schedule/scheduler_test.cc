@@ -611,6 +611,27 @@ TEST_F(Schedule, IdleLanesAreForgottenBeyondTheirNumber) {
     EXPECT_EQ(seen, scheduler_.lane_count());
 }
 
+// They wait where nobody is reached, so their next stage is what was reckoned before.
+TEST_F(Schedule, WhatMayStayLongerBySettingsThatAreNewDoesNotExpire) {
+    settings_.notice_age_ms = hour;
+    scheduler_.configure(settings_);
+    scheduler_.add(item(1), "dead", start);
+    scheduler_.block(*scheduler_.find_lane("dead"));
+    settings_.notice_age_ms = 4 * hour;
+    scheduler_.configure(settings_);
+    (void)scheduler_.next_due(start + 2 * hour);
+    EXPECT_FALSE(scheduler_.next_expired(start + 2 * hour).has_value());
+    const std::int64_t old_end = start + settings_.retry.max_age_ms;
+    settings_.notice_age_ms = 0;
+    settings_.retry.max_age_ms *= 2;
+    scheduler_.configure(settings_);
+    (void)scheduler_.next_due(old_end + hour);
+    EXPECT_FALSE(scheduler_.next_expired(old_end + hour).has_value());
+    const std::int64_t end = start + settings_.retry.max_age_ms + hour;
+    (void)scheduler_.next_due(end);
+    EXPECT_TRUE(scheduler_.next_expired(end).has_value());
+}
+
 TEST_F(Schedule, AMillionItemsFitInSixtyFourBytesEachAndStayFast) {
     constexpr std::uint64_t items = 1'048'576;
     const auto before = std::chrono::steady_clock::now();
