@@ -1,15 +1,23 @@
 #include "relay/destinations.h"
 
+#include "config/domain.h"
+
 #include <algorithm>
 #include <random>
 
 namespace ebbgate::relay {
 
+std::string domain_of(std::string_view address) {
+    const std::string_view domain = address.substr(address.rfind('@') + 1);
+    auto labels = config::to_a_labels(domain);
+    return labels ? std::move(*labels) : config::lower_ascii(domain);
+}
+
 std::string
 destination_key(const policy::route& route, std::string_view domain, std::string_view pool) {
     std::string key;
     if (route.relay == policy::relay_kind::mx) {
-        key = config::lower_ascii(domain);
+        key = domain;
     }
     key += route.destination;
     if (!pool.empty()) {

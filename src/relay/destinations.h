@@ -25,6 +25,23 @@
 
 namespace ebbgate::relay {
 
+// For choices, never for secrets.
+class choices {
+public:
+    explicit choices(std::uint64_t seed) : drawn_(seed) {}
+
+    std::uint64_t operator()() noexcept {
+        drawn_ += 0x9e37'79b9'7f4a'7c15U;
+        std::uint64_t mixed = drawn_;
+        mixed = (mixed ^ (mixed >> 30)) * 0xbf58'476d'1ce4'e5b9U;
+        mixed = (mixed ^ (mixed >> 27)) * 0x94d0'49bb'1331'11ebU;
+        return mixed ^ (mixed >> 31);
+    }
+
+private:
+    std::uint64_t drawn_;
+};
+
 struct destination {
     std::string key; // Of its lane, but for what `without` adds.
     policy::route route;
@@ -37,13 +54,18 @@ struct destination {
     dns::route_pointer hosts;
     dns::host_pointer host;
     bool asks_again = false; // Whatever their time.
+    bool is_asking = false;  // One connection, for all of the lane.
+    bool is_waited_for = false;
 
     std::string site;                             // Without the source.
     std::vector<site_limits::site_pointer> sites; // Those that were used, so that they stay.
     policy::shaping limits;
     std::uint64_t limits_of = 0;         // The policy's number; 0: there are none yet.
+    std::uint64_t made_by = 0;           // The policy whose routes led here,
+    std::uint64_t is_of = 0;             // and the latest whose routes still do.
     std::string fault;                   // Why the latest connection never worked.
     std::uint32_t deferred_in_a_row = 0; // By replies that ask for less.
+    bool refuses_chunks = false;         // A host offers CHUNKING and does not know BDAT.
 };
 
 // An address to connect to.
@@ -64,6 +86,9 @@ struct delivery_source {
 // A destination's key: the same for all that may share a connection.
 [[nodiscard]] std::string
 destination_key(const policy::route& route, std::string_view domain, std::string_view pool);
+
+// As DNS, routes and suspensions know it: A-labels in lower case. What is no host name stays.
+[[nodiscard]] std::string domain_of(std::string_view address);
 
 // The same without this mail host too, and the key of its lane.
 [[nodiscard]] std::pair<std::string, destination> without_host(const destination& to,

@@ -4,6 +4,7 @@
 #include "ebbgate/smtp/reply_table.h"
 
 #include "config/domain.h"
+#include "relay/destinations.h"
 #include "relay/inbound.h"
 
 #include <fmt/format.h>
@@ -119,7 +120,7 @@ std::optional<smtp::reply> inbound_connection::check_recipient(const message::en
     }
     std::optional<smtp::reply> refusal;
     const std::size_t at = address.rfind('@');
-    if (at == byte_view::npos || policy_->route_for(address.substr(at + 1)) == nullptr) {
+    if (at == byte_view::npos || policy_->route_for(domain_of(address)) == nullptr) {
         refusal.emplace(550,
                         smtp::enhanced_status{5, 4, 4},
                         fmt::format("<{}>: No route to this domain", address));

@@ -40,6 +40,8 @@ void set_timeouts(deliver::client_settings& client, const policy::delivery_timeo
 }
 
 constexpr std::int64_t held_up_ms = 100;
+constexpr std::size_t grants_max = 128; // A turn.
+constexpr std::size_t endings_max = 64; // At a time.
 
 std::uint64_t random_seed() {
     std::uint64_t seed = 0;
@@ -56,6 +58,25 @@ dns::mail_hosts_settings dns_settings_of(const config::server& server) {
     return settings;
 }
 
+void note_hard_bounce(context& context,
+                      const message::envelope& envelope,
+                      const recipient_end& end,
+                      std::string_view name) {
+    const policy::tenant* tenant = context.policy->find_tenant(envelope.tenant);
+    if (tenant == nullptr || !tenant->suppression_keep || end.reply->code / 100 != 5 ||
+        !context.bounce_rules->is_hard(name)) {
+        return;
+    }
+    const std::int64_t now_s = context.reactor.unix_us() / 1'000'000;
+    const std::string reply = smtp::to_line(*end.reply);
+    context.suppression.note_bounce({envelope.tenant,
+                                     envelope.recipients[end.index].address,
+                                     name,
+                                     reply,
+                                     now_s,
+                                     now_s + tenant->suppression_keep->count()});
+}
+
 } // namespace
 
 outbound::outbound(relay::context& context)
@@ -63,7 +84,7 @@ outbound::outbound(relay::context& context)
       messages_(context.reactor, context.device, context.writer.files(), scheduler_),
       reporter_(context, messages_),
       dns_(context.reactor, context.names, dns_settings_of(context.server)),
-      tls_policies_(context.reactor, context.names, context.sts), drawn_(random_seed()) {
+      tls_policies_(context.reactor, context.names, context.sts), draw_(random_seed()) {
     messages_.set_unused([this](queued_message& message) { unused(message); });
     reporter_.set_queue([this](std::unique_ptr<queued_message> report) { add(std::move(report)); },
                         [this](queued_message& message) { settle(message); });
@@ -76,14 +97,6 @@ outbound::outbound(relay::context& context)
 
 outbound::~outbound() {
     context_.reactor.timers().clear(wake_timer_);
-}
-
-std::uint64_t outbound::draw() noexcept {
-    drawn_ += 0x9e37'79b9'7f4a'7c15U;
-    std::uint64_t mixed = drawn_;
-    mixed = (mixed ^ (mixed >> 30)) * 0xbf58'476d'1ce4'e5b9U;
-    mixed = (mixed ^ (mixed >> 27)) * 0x94d0'49bb'1331'11ebU;
-    return mixed ^ (mixed >> 31);
 }
 
 void outbound::policy_changed() {
@@ -186,6 +199,8 @@ void outbound::finish_recipient(queued_message& message,
     const bool is_delivered = end.type == outcome::event_type::delivery;
     const message::envelope& envelope = message.envelope;
     message.outstanding.remove(end.index);
+    const auto* note = attempts_.find(envelope.id, end.index);
+    const std::string last_reply = note != nullptr ? note->reply : std::string();
     attempts_.forget(envelope.id, end.index);
     ++(is_delivered ? context_.counters.deliveries : context_.counters.bounces);
     const std::string_view name = is_delivered ? std::string_view()
@@ -198,7 +213,7 @@ void outbound::finish_recipient(queued_message& message,
                                {end.type, end.index, end.reply, end.command, end.attempts, name},
                                place);
     if (end.type == outcome::event_type::bounce && !place.host.empty()) {
-        note_hard_bounce(envelope, end, name);
+        note_hard_bounce(context_, envelope, end, name);
     }
     if (end.is_quiet || (is_delivered && place.host.empty())) {
         return; // Discarded, as the operator wishes.
@@ -208,28 +223,17 @@ void outbound::finish_recipient(queued_message& message,
     line.event.event = is_delivered ? dsn::event::handed_over : dsn::event::failed;
     line.event.next_hop_reports = end.dsn_passed_on;
     line.reply = *end.reply;
-    line.host = place.host;
     line.expired = end.type == outcome::event_type::expiration;
+    if (end.is_said) {
+        line.host = place.host;
+    } else {
+        line.reply.code = 0;
+        if (line.expired && !last_reply.empty()) {
+            line.reply.text += "; the last attempt: " + last_reply;
+        }
+    }
     line.last_attempt_unix_s = place.host.empty() ? 0 : now_us / 1'000'000;
     reporter_.note(message, line);
-}
-
-void outbound::note_hard_bounce(const message::envelope& envelope,
-                                const recipient_end& end,
-                                std::string_view name) {
-    const policy::tenant* tenant = context_.policy->find_tenant(envelope.tenant);
-    if (tenant == nullptr || !tenant->suppression_keep || end.reply->code / 100 != 5 ||
-        !context_.bounce_rules->is_hard(name)) {
-        return;
-    }
-    const std::int64_t now_s = context_.reactor.unix_us() / 1'000'000;
-    const std::string reply = smtp::to_line(*end.reply);
-    context_.suppression.note_bounce({envelope.tenant,
-                                      envelope.recipients[end.index].address,
-                                      name,
-                                      reply,
-                                      now_s,
-                                      now_s + tenant->suppression_keep->count()});
 }
 
 // Of an item that has become late: its sender is told once, and may do something else.
@@ -252,8 +256,7 @@ void outbound::note_late(const schedule::delivery_item& item) {
                 line.reply = smtp::reply(0, {4, 0, 0}, note->reply);
                 line.last_attempt_unix_s = unix_ms_at(note->made_ms) / 1000;
             } else {
-                line.reply =
-                    smtp::reply(0, {4, 4, 1}, "No mail host of the domain could be reached");
+                line.reply = smtp::reply(0, {4, 4, 1}, "It has not been possible to try it yet");
             }
             reporter_.note(*message, line);
         });

@@ -116,13 +116,8 @@ public:
     void on_closed(deliver::client& client, bool before_ready, const std::string& why) override;
 
 private:
-    static constexpr std::size_t endings_max = 64; // At a time,
     static constexpr std::size_t endings_waiting_max = 1000;
-    static constexpr std::size_t grants_max = 128; // A turn.
     using connection = outbound_connection;
-
-    enum class held_routes : std::uint8_t { hold, pass };
-
     struct placement; // Where the routes send recipients.
 
     // In memory, with the state it had; null: its envelope cannot be read.
@@ -142,6 +137,12 @@ private:
                                                      const delivery_state& state);
     void place_again(std::uint64_t message_id, held_routes held, std::function<void(bool)> then);
     [[nodiscard]] const policy::route* route_of(std::string_view address, held_routes held) const;
+    // No route leads there any more.
+    [[nodiscard]] bool is_left(destination& to) const;
+    void leave(connection& opened);
+    void move(queued_message& message, schedule::delivery_item item, schedule::recipient_set moved);
+    // True: all that it has, and it asks again.
+    bool move_some(connection& asking);
     [[nodiscard]] std::uint32_t tenant_number(const std::string& name);
 
     // reporter_.send() follows when all of an attempt have ended.
@@ -149,9 +150,6 @@ private:
     finish_recipient(queued_message& message, const recipient_end& end, const attempt_place& place);
     [[nodiscard]] std::string_view class_of(const smtp::reply& reply) const;
     void note_late(const schedule::delivery_item& item);
-    void note_hard_bounce(const message::envelope& envelope,
-                          const recipient_end& end,
-                          std::string_view name);
     // After a change of `outstanding` or of an item: the spool is told.
     void settle(queued_message& message);
     // Nobody works on it any more: it ends, or goes cold.
@@ -181,9 +179,8 @@ private:
                      schedule::lane_id from = 0);
     [[nodiscard]] std::vector<std::uint32_t> slots_of(std::uint64_t message_id) const;
     [[nodiscard]] const destination* destination_of(schedule::lane_id lane) const;
-    [[nodiscard]] std::string key_of(schedule::lane_id lane) const; // Its destination's.
-    // What operators call it.
-    [[nodiscard]] static std::string name_of(const destination& to);
+    [[nodiscard]] std::string key_of(schedule::lane_id lane) const;  // Its destination's.
+    [[nodiscard]] static std::string name_of(const destination& to); // What operators call it.
 
     // outbound_commands.cc
     struct bouncing;
@@ -198,11 +195,9 @@ private:
                                                   std::string_view domain) const;
     [[nodiscard]] std::int64_t clock_at(std::int64_t unix_s) const;
 
-    void
-    split_item(schedule::delivery_item& item, queued_message& message, std::size_t recipients_max);
+    void split_item(schedule::delivery_item& item, queued_message& message, std::size_t most);
     // Others wait for its place, and this lane or this shard has had its share.
-    [[nodiscard]] bool has_more_than_its_share(const site_limit& site,
-                                               std::uint64_t connection_limit) const;
+    [[nodiscard]] bool has_more_than_its_share(const site_limit& site, std::uint64_t limit) const;
     [[nodiscard]] bool owes_its_place(const connection& used) const;
     void leave_site(connection& used);
     [[nodiscard]] bool must_wait_for_reports() const;
@@ -221,6 +216,8 @@ private:
     // outbound_connect.cc
     void open(schedule::lane_id lane);
     void ask_dns(connection& opened);
+    void end_asking(connection& opened);
+    [[nodiscard]] std::size_t open_count() const noexcept;
     void resolved(connection& opened);
     void answer_all(connection& opened, const smtp::reply& reply);
     // Again when the policy or the hosts have changed.
@@ -259,13 +256,12 @@ private:
     void drop(connection& connection);
     void pump_body(connection& connection);
     void start_reader(connection& connection);
-    static void
-    on_read(spool::message_reader& reader, spool::read_status status, void* who) noexcept;
+    void free_reader(connection& connection);
+    static void on_read(spool::message_reader&, spool::read_status status, void* who) noexcept;
     void set_wake_timer();
     [[nodiscard]] std::vector<deliver::client*> open_clients() const;
     [[nodiscard]] attempt_place place_of(const connection& connection) const;
     [[nodiscard]] std::int64_t unix_ms_at(std::int64_t clock_ms) const;
-    [[nodiscard]] std::uint64_t draw() noexcept; // For choices, never for secrets.
 
     relay::context& context_;
     schedule::scheduler scheduler_;
@@ -277,13 +273,16 @@ private:
     deliver::client_settings client_settings_;
     std::unordered_map<std::string, destination> destinations_; // By key, as lanes.
     bad_addresses bad_addresses_;
+    choices draw_;
     std::unordered_map<connection*, std::unique_ptr<connection>> connections_;
     std::unordered_map<schedule::lane_id, std::vector<connection*>> parked_;
     idle_connections idle_;
     std::unordered_map<const site_limit*, std::uint32_t> entered_; // Connections of this shard.
     site_lines lines_;                                             // Lanes that are blocked,
     timed<schedule::lane_id> blocked_until_;
-    lane_line capped_; // For there are connections_max_.
+    lane_line capped_;       // For there are connections_max_,
+    lane_line unasked_;      // Or asking_max.
+    std::size_t asking_ = 0; // Connections that wait for names, not for a peer.
     std::unordered_map<std::string, std::uint32_t> tenants_;
     std::vector<const std::string*> tenant_names_; // By number.
     timed_messages unrouted_; // Held because no route matched, to the end of their max_age.
@@ -293,7 +292,6 @@ private:
     std::size_t connections_max_ = 1000;
     std::uint64_t policy_number_ = 0; // Counts those that were in force.
     std::size_t destinations_sweep_ = 2048;
-    std::uint64_t drawn_ = 0;
     std::int64_t wake_at_ms_ = -1;
     bool stopping_ = false;
 };

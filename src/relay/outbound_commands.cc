@@ -196,6 +196,8 @@ void outbound::bounce_items(bouncing& how, queued_message& message, lane_filter&
             messages_.item_left(id, slot, item->sibling);
             message.first_slot = scheduler_.hold(*item, message.first_slot);
             ++message.items;
+        } else if (seen->is_put_off) {
+            scheduler_.put_off(*item, seen->due_ms, clock_ms());
         } else if (seen->is_deferred) {
             scheduler_.put_aside(*item, seen->due_ms, clock_ms());
         } else {

@@ -11,6 +11,7 @@ namespace ebbgate::relay {
 namespace {
 
 constexpr std::size_t targets_max = 8;        // Tried by one connection, one after another.
+constexpr std::size_t asking_max = 1000;      // Connections that wait for names.
 constexpr std::size_t cooled_max = 20'000;    // Items looked at when a lane backs off.
 constexpr std::size_t lanes_told_max = 8;     // When a site has room: some may need none any more.
 constexpr std::int64_t look_again_ms = 1'000; // For what nobody tells.
@@ -29,36 +30,73 @@ std::string site_of(const destination& to) {
 } // namespace
 
 void outbound::open(schedule::lane_id lane) {
-    if (keep_back(lane, destinations_.at(std::string(scheduler_.destination(lane))))) {
+    destination& to = destinations_.at(std::string(scheduler_.destination(lane)));
+    if (keep_back(lane, to)) {
         schedule::connection_permit permit{lane};
         scheduler_.close(permit);
         return;
     }
-    if (connections_.size() >= connections_max_) {
-        close_idle(idle_.longest());
+    const auto keep_waiting = [&](lane_line* line) {
         schedule::connection_permit permit{lane};
         scheduler_.close(permit);
         scheduler_.block(lane);
-        capped_.add(lane); // Until a connection has ended.
+        if (line != nullptr) {
+            line->add(lane);
+        }
+    };
+    if (to.is_asking) {
+        to.is_waited_for = true;
+        keep_waiting(nullptr); // One asks for all.
+        return;
+    }
+    const std::int64_t now_ms = clock_ms();
+    const auto is_good = [now_ms](const auto& answer) {
+        return answer != nullptr && static_cast<std::int64_t>(answer->until_ms) > now_ms;
+    };
+    const bool is_known =
+        to.route.host.literal || (!to.asks_again && (is_good(to.hosts) || is_good(to.host)));
+    if (!is_known && asking_ >= asking_max) {
+        keep_waiting(&unasked_);
+        return;
+    }
+    if (is_known && open_count() >= connections_max_) {
+        close_idle(idle_.longest());
+        keep_waiting(&capped_); // Until a connection has ended.
         return;
     }
     auto made = std::make_unique<connection>();
     connection& opened = *made;
     opened.owner = this;
     opened.permit.lane = lane;
-    opened.to = &destinations_.at(std::string(scheduler_.destination(lane)));
+    opened.to = &to;
     connections_.emplace(&opened, std::move(made));
-    const std::int64_t now_ms = clock_ms();
-    const auto is_good = [now_ms](const auto& answer) {
-        return answer != nullptr && static_cast<std::int64_t>(answer->until_ms) > now_ms;
-    };
-    const bool is_known =
-        !opened.to->asks_again && (is_good(opened.to->hosts) || is_good(opened.to->host));
-    if (opened.to->route.host.literal || is_known) {
+    if (is_left(to)) {
+        leave(opened);
+        return;
+    }
+    to.is_asking = true;
+    ++asking_;
+    if (is_known) {
         resolved(opened);
     } else {
         ask_dns(opened);
     }
+}
+
+// What has to be known of a destination is, or cannot be had: others of its lane may ask again.
+void outbound::end_asking(connection& opened) {
+    if (std::exchange(opened.to->is_asking, false)) {
+        --asking_;
+        if (std::exchange(opened.to->is_waited_for, false)) {
+            scheduler_.unblock(opened.permit.lane);
+        }
+    }
+}
+
+// Those that wait for names hold nothing of the other end: names that do not answer must not take
+// the connections of those that do.
+std::size_t outbound::open_count() const noexcept {
+    return connections_.size() - asking_;
 }
 
 // Answers that are known come in the next turn; questions for one name are asked once.
@@ -140,7 +178,7 @@ std::vector<delivery_target> outbound::targets_of(const connection& opened) {
     std::vector<delivery_target> targets;
     if (to.hosts != nullptr) {
         const std::uint16_t port = context_.policy->delivery().mx_port;
-        for (const dns::route_target& one : dns::in_order(*to.hosts, draw())) {
+        for (const dns::route_target& one : dns::in_order(*to.hosts, draw_())) {
             if (std::binary_search(to.without.begin(), to.without.end(), one.host->name)) {
                 continue;
             }
@@ -184,6 +222,9 @@ bool outbound::enter_site(connection& opened,
             for (const site_limits::site_pointer& one : kept) { // It needs no other any more.
                 lines_.remove(one->name(), opened.permit.lane);
             }
+            // Another of its connections may have come just before, and found no room: out of line
+            // and blocked, nobody would ever unblock it.
+            scheduler_.unblock(opened.permit.lane);
             return true;
         }
         close_idle(idle_.longest_at(*site));
@@ -199,8 +240,16 @@ void outbound::set_out(connection& opened) {
         resolved(opened); // DNS says something else since.
         return;
     }
+    end_asking(opened);
+    if (open_count() > connections_max_) { // This one is among them now.
+        close_idle(idle_.longest());
+        give_back(opened);
+        scheduler_.block(lane);
+        capped_.add(lane);
+        return;
+    }
     set_limits(to, lane);
-    const auto sources = sources_in_order(*context_.policy, to, context_.server.hostname, draw());
+    const auto sources = sources_in_order(*context_.policy, to, context_.server.hostname, draw_());
     opened.misses_hosts = to.hosts != nullptr && to.hosts->is_partial;
     std::vector<delivery_target> targets = targets_of(opened);
     if (targets.empty() && !opened.misses_hosts) {
@@ -251,6 +300,7 @@ void outbound::set_out(connection& opened) {
     }
     opened.settings = client_settings_;
     opened.settings.ehlo_name = opened.source.ehlo;
+    opened.settings.chunking = client_settings_.chunking && !to.refuses_chunks;
     opened.settings.messages_max = to.limits.deliveries_per_connection;
     opened.settings.idle_timeout_ms =
         static_cast<std::uint64_t>(to.limits.idle_timeout.count()) * 1000;
@@ -288,6 +338,7 @@ void outbound::fail_to_open(connection& opened,
 }
 
 void outbound::give_back(connection& opened) {
+    end_asking(opened);
     scheduler_.close(opened.permit);
     connections_.erase(&opened);
 }
@@ -341,7 +392,12 @@ void outbound::unblock_due(std::int64_t now_ms) {
         room_at(*site);
     }
     // As many as there is room for: each that opens nothing leaves it to the next.
-    for (std::size_t room = connections_max_ - std::min(connections_max_, connections_.size());
+    for (std::size_t room = asking_max - std::min(asking_max, asking_);
+         room > 0 && !unasked_.empty();
+         --room) {
+        scheduler_.unblock(unasked_.take());
+    }
+    for (std::size_t room = connections_max_ - std::min(connections_max_, open_count());
          room > 0 && !capped_.empty();
          --room) {
         scheduler_.unblock(capped_.take());

@@ -98,6 +98,10 @@ bool outbound::take_item(connection& asking) {
     if (to.limits_of != policy_number_) {
         set_limits(to, lane); // A policy holds for the connections that there are, too.
     }
+    if (is_left(to)) {
+        asking.client->shut_down(); // The next one for this lane moves what waits.
+        return false;
+    }
     if (must_wait_for_reports()) {
         scheduler_.pause(lane, clock_ms() + reports_pause_ms, clock_ms());
         return false;
@@ -209,7 +213,7 @@ deliver::next_job_result outbound::next_job(deliver::client& client, deliver::jo
         live_messages::keep(*warm);
         asking.message = warm;
     }
-    if (keep_back(asking)) {
+    if (keep_back(asking) || move_some(asking)) {
         return deliver::next_job_result::coming;
     }
     queued_message& message = *asking.message;
@@ -243,85 +247,6 @@ void outbound::split_item(schedule::delivery_item& item,
     scheduler_.keep(item);
     const std::string destination(scheduler_.destination(item.lane));
     (void)scheduler_.add(rest, destination, clock_ms(), item.slot);
-}
-
-void outbound::send_body(deliver::client& client) {
-    connection& sending = *static_cast<connection*>(client.context);
-    const queued_message& message = *sending.message;
-    sending.damaged = message.is_damaged;
-    if (sending.damaged) {
-        client.body_failed("the stored message cannot be read");
-    } else if (message.hot) {
-        sending.reader.reset();
-        client.write_body(message.prefix);
-        client.write_body(message.body);
-        client.body_written();
-    } else if (sending.has_envelope && message.where.body_file == spool::no_body_file) {
-        sending.has_envelope = false; // The body came with it.
-        sending.reader->set_handler(on_read, &sending);
-        sending.block_due = false;
-        client.write_body(message.prefix);
-        pump_body(sending);
-    } else {
-        start_reader(sending);
-    }
-}
-
-void outbound::on_read(spool::message_reader&, spool::read_status status, void* who) noexcept {
-    connection& self = *static_cast<connection*>(who);
-    self.reading = false;
-    if (self.client == nullptr) {
-        self.owner->drop(self); // The connection went away while the disk was read.
-    } else if (status != spool::read_status::ready) {
-        self.damaged = status == spool::read_status::damaged;
-        self.client->body_failed("the stored message cannot be read");
-    } else {
-        self.owner->pump_body(self);
-    }
-}
-
-void outbound::start_reader(connection& sending) {
-    sending.has_envelope = false;
-    sending.reader = std::make_unique<spool::message_reader>(
-        context_.device, context_.writer.files(), on_read, &sending);
-    sending.reading = true;
-    sending.block_due = false;
-    sending.client->write_body(sending.message->prefix);
-    sending.reader->start(sending.message->envelope.id, sending.message->where);
-}
-
-void outbound::pump_body(connection& sending) {
-    // After next() said false, the event that came brought the block: it is not asked for again.
-    bool here = std::exchange(sending.block_due, false);
-    for (;;) {
-        if (!here) {
-            if (!sending.client->can_write()) {
-                return; // on_room() goes on.
-            }
-            if (!sending.reader->next()) {
-                sending.reading = true;
-                sending.block_due = true;
-                return;
-            }
-        }
-        here = false;
-        const byte_view block = sending.reader->block();
-        if (block.empty()) {
-            // Its own event may be what brought us here: it ends after this turn.
-            context_.reactor.post(
-                [ended = std::shared_ptr<spool::message_reader>(std::move(sending.reader))] {});
-            sending.client->body_written();
-            return;
-        }
-        sending.client->write_body(block);
-    }
-}
-
-void outbound::on_room(deliver::client& client) {
-    connection& sending = *static_cast<connection*>(client.context);
-    if (sending.reader != nullptr && !sending.reading) {
-        pump_body(sending);
-    }
 }
 
 attempt_place outbound::place_of(const connection& used) const {
@@ -391,11 +316,15 @@ void outbound::note_push(connection& used,
 void outbound::on_outcome(deliver::client& client,
                           std::vector<deliver::recipient_outcome> outcomes) {
     connection& used = *static_cast<connection*>(client.context);
+    if (used.reader != nullptr && !used.reader->busy()) {
+        free_reader(used); // Its envelope was refused: nothing of it is sent any more.
+    }
     queued_message& message = *used.message;
     const attempt_place place = place_of(used);
     const std::uint32_t attempts = used.item.attempts + 1U;
     const smtp::reply damaged = damaged_reply();
     const bool lacks = outcomes.front().peer_lacks; // As all of them.
+    used.to->refuses_chunks = used.to->refuses_chunks || client.refuses_chunks();
     if (lacks && used.has_other_hosts) {
         note_push(used, outcomes);
         try_other_hosts(used, outcomes.front().reply);
@@ -418,7 +347,9 @@ void outbound::on_outcome(deliver::client& client,
                               is_over ? &outcome.reply : &damaged,
                               is_over ? outcome.command : "",
                               attempts,
-                              outcome.dsn_passed_on},
+                              outcome.dsn_passed_on,
+                              false,
+                              is_over && !lacks},
                              place);
             continue;
         }

@@ -25,6 +25,9 @@ namespace ebbgate::relay {
 
 class outbound;
 
+// Whether a route that holds is taken or passed by.
+enum class held_routes : std::uint8_t { hold, pass };
+
 struct outbound_wake_timer : task::timer {
     outbound* owner = nullptr;
 };
@@ -77,6 +80,7 @@ struct recipient_end {
     std::uint32_t attempts = 0;
     bool dsn_passed_on = false;
     bool is_quiet = false; // Its sender is not told.
+    bool is_said = false;  // The reply came from the peer; else the words are ours.
 };
 
 // A message that ends when it has been read.

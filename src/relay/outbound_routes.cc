@@ -7,6 +7,17 @@
 
 namespace ebbgate::relay {
 
+namespace {
+
+constexpr std::int64_t leave_again_ms = 10; // Others have a turn in between.
+
+bool leads_to(const policy::route* route, const destination& to) {
+    return route != nullptr && route->destination == to.route.destination &&
+           route->relay == to.route.relay;
+}
+
+} // namespace
+
 // Where the routes send recipients.
 struct outbound::placement {
     struct part {
@@ -46,11 +57,10 @@ bool outbound::waits_long(const queued_message& message) const {
 }
 
 const policy::route* outbound::route_of(std::string_view address, held_routes held) const {
-    const std::size_t at = address.rfind('@');
-    if (at == std::string_view::npos) {
+    if (address.find('@') == std::string_view::npos) {
         return nullptr;
     }
-    const std::string_view domain = address.substr(at + 1);
+    const std::string domain = domain_of(address);
     const policy::route* first = context_.policy->route_for(domain);
     if (held == held_routes::hold || first == nullptr || first->relay != policy::relay_kind::hold) {
         return first;
@@ -114,8 +124,7 @@ outbound::placement outbound::sort(const queued_message& message,
             return;
         }
         const bool by_domain = route->relay == policy::relay_kind::mx;
-        const std::string domain =
-            by_domain ? config::lower_ascii(address.substr(address.rfind('@') + 1)) : "";
+        const std::string domain = by_domain ? domain_of(address) : "";
         auto at = std::find_if(sorted.out.begin(), sorted.out.end(), [&](const auto& one) {
             return one.route->destination == route->destination && one.domain == domain;
         });
@@ -160,6 +169,7 @@ bool outbound::place(queued_message& message,
             at->second.route = *part.route;
             at->second.domain = part.domain;
             at->second.pool = pool;
+            at->second.made_by = at->second.is_of = policy_number_;
         }
         item.recipients = part.recipients;
         message.first_slot = scheduler_.add(item, key, clock_ms(), message.first_slot);
@@ -201,6 +211,93 @@ void outbound::place_again(std::uint64_t message_id,
                                           ": held, there is no route to a recipient any more");
             }
         });
+}
+
+// Routes changed while mail waited: it goes by those that are in force when it is tried. An
+// operator who takes a dead relay away, or asks for TLS, means what waits too. What was released
+// from the hold keeps the way that it was given while there is one.
+bool outbound::is_left(destination& to) const {
+    if (to.is_of == policy_number_) {
+        return false;
+    }
+    const auto& routes = context_.policy->routes();
+    const std::string address = "@" + to.domain;
+    const bool is_there = to.route.relay == policy::relay_kind::mx
+                              ? leads_to(route_of(address, held_routes::hold), to) ||
+                                    leads_to(route_of(address, held_routes::pass), to)
+                              : std::any_of(routes.begin(), routes.end(), [&](const auto& one) {
+                                    return leads_to(&one, to);
+                                });
+    if (is_there) {
+        to.is_of = policy_number_;
+    }
+    return !is_there;
+}
+
+void outbound::leave(connection& opened) {
+    while (messages_.reading_count() < live_messages::readings_max) {
+        const auto item = scheduler_.take_next(opened.permit, clock_ms());
+        if (!item) {
+            break;
+        }
+        messages_.with(item->message_id, [this, item = *item](queued_message* message, auto) {
+            const std::int64_t later_ms =
+                clock_ms() + context_.policy->delivery().retry.first.count() * 1000;
+            if (message == nullptr) {
+                scheduler_.put_aside(item, later_ms, clock_ms());
+            } else {
+                move(*message, item, item.recipients);
+            }
+        });
+    }
+    block_until(opened.permit.lane, clock_ms() + leave_again_ms);
+    give_back(opened);
+}
+
+// These recipients of an item that nobody tries now go where the routes say.
+void outbound::move(queued_message& message,
+                    schedule::delivery_item item,
+                    schedule::recipient_set moved) {
+    const std::uint64_t id = message.envelope.id;
+    moved.for_each([&](std::uint32_t index) { item.recipients.remove(index); });
+    if (item.recipients.empty()) {
+        messages_.item_left(id, item.slot, scheduler_.drop(item));
+    } else {
+        scheduler_.keep(item);
+    }
+    place(message, moved, {item.attempts, 0, item.is_noticed, {}}, held_routes::hold);
+    if (message.hot && waits_long(message)) {
+        cool(message);
+    }
+}
+
+// A lane of a named host has mail of many domains: each message is looked at.
+bool outbound::move_some(connection& asking) {
+    const destination& to = *asking.to;
+    if (to.made_by == policy_number_ || to.route.relay == policy::relay_kind::mx) {
+        return false;
+    }
+    queued_message& message = *asking.message;
+    schedule::recipient_set moved = asking.item.recipients;
+    asking.item.recipients.for_each([&](std::uint32_t index) {
+        const std::string& address = message.envelope.recipients[index].address;
+        if (leads_to(route_of(address, held_routes::hold), to) ||
+            leads_to(route_of(address, held_routes::pass), to)) {
+            moved.remove(index);
+        }
+    });
+    if (moved.empty()) {
+        return false;
+    }
+    move(message, asking.item, moved);
+    moved.for_each([&](std::uint32_t index) { asking.item.recipients.remove(index); });
+    if (!asking.item.recipients.empty()) {
+        return false;
+    }
+    asking.has_item = false;
+    let_go(asking);
+    ask_again(asking);
+    return true;
 }
 
 } // namespace ebbgate::relay

@@ -15,10 +15,6 @@ namespace {
 constexpr int put_off_max = 500;        // Items of a lane at a time,
 constexpr std::int64_t put_off_ms = 10; // and then others have a turn.
 
-std::string domain_of(std::string_view address) {
-    return config::lower_ascii(address.substr(address.rfind('@') + 1));
-}
-
 } // namespace
 
 std::int64_t outbound::clock_at(std::int64_t unix_s) const {

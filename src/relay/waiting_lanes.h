@@ -156,12 +156,19 @@ public:
 
     [[nodiscard]] std::optional<std::string> take_due(std::int64_t now_ms) {
         while (auto site = times_.take(now_ms)) {
-            const auto line = lines_.find(*site);
-            if (line != lines_.end() && line->second.timed_ms != 0 &&
-                line->second.timed_ms <= now_ms) {
-                line->second.timed_ms = 0;
+            const auto found = lines_.find(*site);
+            if (found == lines_.end()) {
+                continue;
+            }
+            site_line& line = found->second;
+            if (line.timed_ms == 0 || line.timed_ms > now_ms) {
+                continue; // It was looked at before, or another time holds.
+            }
+            line.timed_ms = 0;
+            if (now_ms >= line.used_up_ms) {
                 return site;
             }
+            time(*site, line.used_up_ms); // It was used up again meanwhile.
         }
         return std::nullopt;
     }

@@ -11,6 +11,7 @@ import tempfile
 import time
 import unittest
 
+from attacked import saying
 from dns_servers import Scripted
 from egress_test import RETRY, Egress, Zone, at, mx
 from gateway import Gateway
@@ -22,6 +23,111 @@ STATUS = {"SMTPUTF8": "5.6.7", "SIZE": "5.3.4", "8BITMIME": "5.6.3"}
 
 def status_of(event):
     return "{class}.{subject}.{detail}".format(**event["response"]["enhanced_code"])
+
+
+class Domains(Egress):
+    def test_mail_to_a_domain_with_other_letters(self):
+        """By its A-labels: in DNS, in routes, in suspensions."""
+        zone = self.zone({"xn--bcher-kva.test": mx("m.test"), "m.test": at("127.0.0.2")})
+        self.mail_host("127.0.0.2")
+        gateway = self.by_mx(zone, routes=[{"match": "xn--bcher-kva.test", "relay": "mx"}])
+        self.assertEqual(gateway.ctl("suspend", "--domain", "xn--bcher-kva.test", "--reason", "they asked")[0], 0)
+        with smtplib.SMTP("127.0.0.1", gateway.ports["smtp"], local_hostname="c.test", timeout=20) as session:
+            session.ehlo()
+            session.command_encoding = "utf-8"
+            session.sendmail("a@acme.test", ["x@B\u00dccher.test"], "From: a@acme.test\r\nSubject: x\r\n\r\nhello\r\n", ["SMTPUTF8"])
+        time.sleep(1)
+        self.assertEqual(gateway.status()["mail"]["done"], 0)
+        self.assertEqual(gateway.ctl("resume", "--all")[0], 0)
+        self.done(gateway, 1, 10)
+        self.assertEqual([one["recipient"] for one in gateway.events("Delivery")], ["x@B\u00dccher.test"])
+
+    def test_names_that_do_not_answer_hold_up_no_others(self):
+        zone = self.zone({"good.test": mx("m.test"), "m.test": at("127.0.0.2")})
+        plain = zone.server.script
+        zone.server.script = lambda name, kind, query, tcp: [] if "slow" in name else plain(name, kind, query, tcp)
+        self.mail_host("127.0.0.2")
+        gateway = self.by_mx(zone, {"max_connections": 4})
+        for number in range(8):
+            self.send(gateway, [f"x@slow{number}.test"], 10)
+        time.sleep(1)
+        self.send(gateway, ["x@good.test"], 20)
+        self.done(gateway, 20, 5)
+
+    def test_our_words_are_not_put_into_a_peers_mouth(self):
+        zone = self.zone({"none.test": {"MX": ["0 ."]}, "acme.test": mx("m.test"), "m.test": at("127.0.0.2")})
+        with tempfile.TemporaryDirectory() as box:
+            self.mail_host("127.0.0.2", options=("--maildir", box))
+            gateway = self.by_mx(zone)
+            self.send(gateway, ["x@none.test"])
+            self.done(gateway, 2)
+            (report,) = [one.read_text() for one in pathlib.Path(box, "new").iterdir()]
+        self.assertIn("takes no mail (null MX)", report)
+        self.assertIn("Status: 5.1.10", report)
+        self.assertNotIn("server said", report)
+        self.assertNotIn("Diagnostic-Code: smtp;", report)
+
+
+class Reloaded(Egress):
+    """Mail that waits goes by the routes that are in force when it is tried."""
+
+    def reload(self, gateway, **policy):
+        gateway.policy.update(policy)
+        (gateway.folder / "policy.json").write_text(json.dumps(gateway.policy))
+        self.assertEqual(gateway.ctl("reload")[0], 0)
+        self.assertEqual(gateway.ctl("flush")[0], 0)
+
+    def waiting(self):
+        zone = self.zone({"d.test": mx("m.test"), "m.test": at("127.0.0.2")})
+        gateway = self.by_mx(zone, {"retry": {"first": "1h", "factor": 1, "max": "1h", "max_age": "1d"}})
+        self.send(gateway, ["x@d.test"], 40)
+        gateway.wait(lambda _: "Connection refused" in gateway.text_log())
+        return gateway
+
+    def test_to_tls(self):
+        gateway = self.waiting()
+        host = self.mail_host("127.0.0.2")  # Without TLS.
+        self.reload(gateway, routes=[{"match": "*", "relay": "mx", "tls": "required"}])
+        gateway.wait(lambda _: "STARTTLS" in gateway.ctl("queue")[1] or "TLS" in gateway.ctl("queue")[1])
+        time.sleep(1)
+        self.assertEqual(gateway.status()["mail"]["done"], 0)
+        self.assertEqual(host.stop()["messages"], 0)
+
+    def test_to_the_hold_and_back(self):
+        gateway = self.waiting()
+        self.mail_host("127.0.0.2")
+        self.reload(gateway, routes=[{"match": "*", "relay": "hold"}])
+        gateway.wait(lambda now: now["queue"]["held"] == 40)
+        self.reload(gateway, routes=[{"match": "*", "relay": "mx"}])
+        self.assertEqual(gateway.ctl("release")[0], 0)
+        self.done(gateway, 40)
+
+    def test_to_nowhere_and_back(self):
+        gateway = self.waiting()
+        self.mail_host("127.0.0.2")
+        self.reload(gateway, routes=[{"match": "other.test", "relay": "mx"}])
+        gateway.wait(lambda now: now["queue"]["held"] == 40)
+        self.reload(gateway, routes=[{"match": "*", "relay": "mx"}])
+        self.done(gateway, 40)
+        self.assertEqual(gateway.status()["mail"]["bounced"], 0)
+
+    def test_to_another_relay(self):
+        gateway = self.waiting()
+        host = self.sink()
+        self.reload(gateway, routes=[{"match": "*", "relay": f"127.0.0.1:{host.port}"}])
+        self.done(gateway, 40)
+        self.assertEqual(host.stop()["unique"], 40)
+
+    def test_from_a_relay_that_others_still_use(self):
+        first, second = self.hop(("mail", saying(b"451 4.3.0 later\r\n"))), self.sink()
+        routes = [{"match": "*", "relay": f"127.0.0.1:{first.port}"}]
+        gateway = self.gateway(policy={"routes": routes, "delivery": {"retry": {"first": "1h", "factor": 1, "max": "1h", "max_age": "1d"}}})
+        self.send(gateway, ["x@d.test", "x@e.test"])
+        gateway.wait(lambda now: now["queue"]["deferred"] == 1)
+        self.reload(gateway, routes=[{"match": "e.test", "relay": f"127.0.0.1:{second.port}"}, *routes])
+        self.done(gateway, 1)
+        self.assertEqual([one for one in first.commands if one.startswith("RCPT")][-1:], ["RCPT TO:<x@d.test>"])
+        self.assertEqual((len(first.accepted), second.stop()["recipients"]), (1, 1))
 
 
 class Lacking(Egress):

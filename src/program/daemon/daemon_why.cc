@@ -162,7 +162,7 @@ void write_recipient(json::writer& out,
                      const policy::snapshot& policy,
                      std::string_view address,
                      const relay::recipient_standing& standing) {
-    const std::string_view domain = address.substr(address.rfind('@') + 1);
+    const std::string domain = relay::domain_of(address);
     const policy::route* route = policy.route_for(domain);
     if (!standing.is_held && route != nullptr && route->relay == policy::relay_kind::hold) {
         route = policy.route_past_hold_for(domain); // It was released.

@@ -148,6 +148,9 @@ public:
     // The latest that this connection has met with; for on_closed() too.
     [[nodiscard]] push_back pushed_back() const noexcept { return push_back_; }
 
+    // It offers CHUNKING and does not know BDAT.
+    [[nodiscard]] bool refuses_chunks() const noexcept { return refuses_chunks_; }
+
     [[nodiscard]] std::uint32_t uses() const noexcept { return uses_; }
 
     [[nodiscard]] const std::string& tls_cipher() const noexcept { return tls_facts_.cipher; }
@@ -257,6 +260,7 @@ private:
     std::uint32_t uses_ = 0;
     step step_ = step::connect;
     push_back push_back_ = push_back::none;
+    bool refuses_chunks_ = false;
     deliver::tls_state tls_state_ = deliver::tls_state::untried;
     bool secure_ = false;
     bool was_ready_ = false;

@@ -358,6 +358,7 @@ void client::on_final_reply(const smtp::reply& reply) {
         // It offers what it does not know, and has begun to read the text as commands.
         smtp::reply told = reply;
         told.text.insert(0, "CHUNKING is offered and refused: ");
+        refuses_chunks_ = true;
         fail_rest(told, "BDAT", attempt_result::transient);
         tell_outcomes();
         finish(false, smtp::to_line(told));

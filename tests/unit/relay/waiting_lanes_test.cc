@@ -59,7 +59,7 @@ TEST(WaitingLanes, StandInTheLineOfEachSite) {
     EXPECT_FALSE(lines.has_others("b", 1));
     EXPECT_FALSE(lines.has_others("c", 1));
     lines.time("b", 100);
-    lines.time("b", 50); // It has a time already.
+    lines.time("b", 150); // It has a time already.
     EXPECT_EQ(lines.next_ms(), 100);
     EXPECT_EQ(lines.take("b"), 1U);
     EXPECT_FALSE(lines.has_lanes("b"));
@@ -71,6 +71,24 @@ TEST(WaitingLanes, StandInTheLineOfEachSite) {
     EXPECT_TRUE(lines.has_lanes("a"));
     EXPECT_EQ(lines.take("a"), 2U);
     EXPECT_FALSE(lines.take("a").has_value());
+}
+
+TEST(WaitingLanes, LookAtASiteWhoseRateIsUsedUpWhenItIsNotAnyMore) {
+    site_lines lines;
+    lines.add("a", 1);
+    lines.use_up("a", 100);
+    EXPECT_TRUE(lines.is_used_up("a", 99));
+    lines.use_up("a", 150); // Somebody else took the place in between.
+    EXPECT_FALSE(lines.take_due(99).has_value());
+    EXPECT_FALSE(lines.take_due(149).has_value());
+    ASSERT_EQ(lines.next_ms(), 150);
+    EXPECT_EQ(lines.take_due(150), "a");
+    EXPECT_FALSE(lines.is_used_up("a", 150));
+    lines.use_up("a", 1000);
+    lines.look_at_all(200);
+    EXPECT_EQ(lines.take_due(200), "a");
+    EXPECT_EQ(lines.take("a"), 1U);
+    EXPECT_FALSE(lines.take_due(5000).has_value());
 }
 
 TEST(TimedMessages, HaveOneTimeEach) {
