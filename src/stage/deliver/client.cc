@@ -280,6 +280,13 @@ void client::quit() {
 
 void client::on_closed(net::close_reason reason) noexcept {
     stream_ = nullptr;
+    if (step_ == step::handshake && tls_state_ == deliver::tls_state::established) {
+        // It went away before the EHLO: nothing will have gone by TLS.
+        const tls::failure seen = tls_facts_.verdict.failure;
+        tls_state_ = deliver::tls_state::failed;
+        tls_facts_ = {};
+        tls_facts_.verdict.failure = seen == tls::failure::none ? tls::failure::handshake : seen;
+    }
     if (step_ == step::handshake && destination_.tls == tls_use::opportunistic && !plain_again_) {
         plain_again_ = true;
         reactor_.timers().clear(deadline_);

@@ -18,12 +18,35 @@
 namespace ebbgate::deliver {
 namespace {
 
+// Tells that the client's hello has come, and so that the answer to it is on its way.
+class told_filter final : public net::filter {
+public:
+    told_filter(std::unique_ptr<net::filter> inner, bool& is_told)
+        : inner_(std::move(inner)), is_told_(is_told) {}
+
+    status receive(net::stream& stream, byte_view wire) noexcept override {
+        is_told_ = true;
+        return inner_->receive(stream, wire);
+    }
+
+    status send(net::stream& stream, byte_view plain) noexcept override {
+        return inner_->send(stream, plain);
+    }
+
+    void finish(net::stream& stream) noexcept override { inner_->finish(stream); }
+
+private:
+    std::unique_ptr<net::filter> inner_;
+    bool& is_told_;
+};
+
 // One connection of the server; it frees nothing, the test ends it.
 struct session final : net::stream_observer {
     net::stream* stream = nullptr;
     std::shared_ptr<tls::server_identities> identities;
     std::string ehlo = "250-hop.test\r\n250 STARTTLS\r\n";
     std::string said;
+    bool greeted_by_tls = false;
 
     std::size_t on_input(byte_view bytes) noexcept override {
         said.append(bytes);
@@ -31,8 +54,9 @@ struct session final : net::stream_observer {
             stream->write(ehlo);
         } else if (bytes.starts_with("STARTTLS")) {
             stream->write("220 go\r\n");
-            stream->set_filter(
-                tls::make_server_filter(identities, [](const std::string&, const std::string&) {}));
+            stream->set_filter(std::make_unique<told_filter>(
+                tls::make_server_filter(identities, [](const std::string&, const std::string&) {}),
+                greeted_by_tls));
             ehlo = "250 hop.test\r\n";
         } else if (bytes.starts_with("QUIT")) {
             stream->write("221 bye\r\n");
@@ -87,9 +111,16 @@ protected:
         return one;
     }
 
-    owner deliver_to(const std::string& ehlo, tls_use use, const tls::requirement& required) {
+    // `ends_after_handshake`: the first connection's server says nothing more after its part.
+    owner deliver_to(const std::string& ehlo,
+                     tls_use use,
+                     const tls::requirement& required,
+                     bool ends_after_handshake = false) {
         auto reactor = std::move(*task::reactor::open({}));
         net::flusher flusher(*reactor);
+        // Its own, so that both its answer and its end are there when the client looks.
+        auto far_reactor = std::move(*task::reactor::open({}));
+        net::flusher far_flusher(*far_reactor);
         const net::listening_socket listening = net::listen_on_loopback(SOCK_NONBLOCK);
         auto identities = std::make_shared<tls::server_identities>(
             *tls::context::for_server(made()->path("good.chain"), made()->path("good.key")));
@@ -105,17 +136,26 @@ protected:
         owner end;
         (new client(*reactor, flusher, settings, *tls::context::for_client(), to, end))->start();
         std::vector<std::unique_ptr<session>> sessions;
+        int first_fd = -1;
         const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(10);
         while (!end.closed && std::chrono::steady_clock::now() < until) {
             reactor->run_once(1);
             const int fd = accept4(listening.fd, nullptr, nullptr, SOCK_CLOEXEC);
             if (fd >= 0) {
+                first_fd = sessions.empty() ? fd : first_fd;
                 auto& one = sessions.emplace_back(std::make_unique<session>());
                 one->ehlo = ehlo;
                 one->identities = identities;
-                one->stream = new net::stream(*reactor, flusher, fd, *one);
+                one->stream = new net::stream(*far_reactor, far_flusher, fd, *one);
                 one->stream->write("220 hop.test\r\n");
                 one->stream->start_input();
+            }
+            for (int turns = 0; turns < 5; ++turns) {
+                far_reactor->run_once(1);
+            }
+            if (ends_after_handshake && !sessions.empty() && sessions.front()->greeted_by_tls) {
+                ends_after_handshake = false;
+                shutdown(first_fd, SHUT_WR);
             }
         }
         for (auto& one : sessions) {
@@ -123,6 +163,7 @@ protected:
                 one->stream->abort();
             }
         }
+        far_reactor->settle(1000);
         reactor->settle(1000);
         close(listening.fd);
         connections_ = sessions.size();
@@ -173,6 +214,22 @@ TEST_F(ClientTlsTest, what_is_not_offered_is_told) {
     end = deliver_to(with_tls, tls_use::off, {});
     EXPECT_TRUE(end.ready);
     EXPECT_EQ(end.state, tls_state::untried);
+}
+
+TEST_F(ClientTlsTest, an_end_right_after_the_handshake_is_a_failed_one) {
+    owner end = deliver_to(with_tls, tls_use::opportunistic, {}, true);
+    EXPECT_TRUE(end.ready) << end.why;
+    EXPECT_EQ(connections_, 2U) << "the second one in the clear";
+    EXPECT_EQ(end.state, tls_state::failed);
+    EXPECT_EQ(end.facts.verdict.failure, tls::failure::handshake);
+    EXPECT_EQ(end.facts.cipher, "") << "the mail went without one";
+    end = deliver_to(with_tls, tls_use::opportunistic, named("other.test", false), true);
+    EXPECT_EQ(end.state, tls_state::failed);
+    EXPECT_EQ(end.facts.verdict.failure, tls::failure::certificate_host_mismatch);
+    end = deliver_to(with_tls, tls_use::required, {}, true);
+    EXPECT_FALSE(end.ready);
+    EXPECT_EQ(connections_, 1U);
+    EXPECT_EQ(end.state, tls_state::failed);
 }
 
 } // namespace
