@@ -39,6 +39,7 @@ decide(const destination& to, const dns::mail_host* host, const route_tls_facts*
     const tlsa_set* tlsa = nullptr;
     if (host != nullptr && known != nullptr) {
         facts.sts = known->sts.policy.get();
+        facts.sts_unknown = known->sts.is_unknown;
         facts.is_secure = to.hosts->mx_secure && host->secure;
         if (const auto found = known->hosts.find(host->name); found != known->hosts.end()) {
             tlsa = found->second.tlsa.get();
@@ -138,6 +139,9 @@ std::vector<delivery_target> outbound::permitted(connection& opened,
             opened.misses_hosts = opened.misses_hosts || made.tls->use == deliver::host_use::defer;
             why_not += made.tls->use == deliver::host_use::skip
                            ? " is not in the MTA-STS policy of " + to.domain
+                       : made.tls->policy == tls_report::policy_type::sts
+                           ? ": whether " + to.domain +
+                                 " has an MTA-STS policy is not known yet, too many are asked for"
                            : ": no TLSA answer that can be relied on";
             if (made.tls->fault) {
                 count_tls(opened, target.host, *made.tls, *made.tls->fault);

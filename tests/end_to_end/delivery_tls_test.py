@@ -7,6 +7,7 @@ import json
 import pathlib
 import re
 import smtplib
+import socket
 import ssl
 import subprocess
 import tempfile
@@ -15,6 +16,7 @@ import unittest
 
 from attacked import saying
 from dns_servers import Nsd, needs, signed, zone_text
+from egress_test import RETRY, Egress, at, mx
 from gateway import Gateway, Hop
 from policy_server import WebServer, openssl
 
@@ -252,6 +254,29 @@ class DeliveryTls(unittest.TestCase):
         self.assertIn(f"count.{ZONE}", out.split())
         self.assertEqual(self.gateway.ctl("tls-report", "--day", "2020-01-01"), (0, "", ""))
         self.assertEqual(self.gateway.ctl("tls-report", "--day", "2020-13-01")[0], 2)
+
+
+class SilentPolicyHosts(Egress):
+    def test_they_cost_each_domain_one_time_out_and_the_others_nothing(self):
+        domains = [f"d{number}.test" for number in range(40)]
+        names = {name: mx("m.test") for name in [*domains, "plain.test"]} | {"m.test": at("127.0.0.2")}
+        names |= {f"_mta-sts.{name}": {"TXT": ['"v=STSv1; id=1;"']} for name in domains}
+        zone = self.zone(names)
+        silent = socket.create_server(("127.0.0.1", 0), backlog=100)  # Nobody accepts.
+        self.addCleanup(silent.close)
+        self.mail_host("127.0.0.2")
+        gateway = self.gateway(
+            server={"dns": {"resolver": zone.server.server, "private_addresses": "allow", "trust_anchor": "none"},
+                    "mta_sts": {"connect_to": f"127.0.0.1:{silent.getsockname()[1]}"}},
+            policy={"routes": [{"match": "*", "relay": "mx"}], "delivery": {"retry": RETRY, "mx_port": self.port}})
+        began = time.monotonic()
+        for name in domains:
+            self.send(gateway, [f"x@{name}"])
+        self.send(gateway, ["x@plain.test"])
+        self.done(gateway, 1, 5)
+        self.assertLess(time.monotonic() - began, 6)
+        self.done(gateway, 41, 20)
+        self.assertLess(time.monotonic() - began, 16)
 
 
 if __name__ == "__main__":

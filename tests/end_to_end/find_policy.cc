@@ -9,8 +9,11 @@
 #include "codec/mta_sts/policy.h"
 #include "runtime/shard/worker_pool.h"
 #include "runtime/task/reactor.h"
+#include "service/mta_sts/fetcher.h"
 #include "service/mta_sts/policy_finder.h"
 
+#include <atomic>
+#include <chrono>
 #include <cstdio>
 #include <ctime>
 #include <iostream>
@@ -30,7 +33,9 @@ void print(const mta_sts::found_policy& found, int asked) {
         }
     }
     std::printf("%s %ld %s %s asked=%d\n",
-                found.policy == nullptr ? "nothing" : mta_sts::to_text(found.policy->mode),
+                found.is_unknown          ? "unknown"
+                : found.policy == nullptr ? "nothing"
+                                          : mta_sts::to_text(found.policy->mode),
                 found.policy == nullptr ? 0L : static_cast<long>(found.policy->max_age_s),
                 hosts.empty() ? "-" : hosts.c_str(),
                 found.fault ? tls_report::to_text(*found.fault) : "-",
@@ -49,13 +54,19 @@ int main(int argc, char** argv) {
         return 1;
     }
     auto reactor = task::reactor::open({});
-    std::int64_t skew_s = 0;
+    std::atomic<std::int64_t> skew_s = 0; // Read by other threads.
     shard::worker_pool workers(2, 100);
+    mta_sts::fetch_settings fetch;
+    fetch.ca_file = argv[2];
+    fetch.connect_to = argv[3];
+    fetch.timeout_s = 2;
+    fetch.transfers_max = 20;
+    fetch.queue_s_max = 3;
+    mta_sts::fetcher fetcher(fetch);
     mta_sts::finder_settings settings;
     settings.path = argv[1];
-    settings.fetch = {argv[2], argv[3], 5};
     settings.now_s = [&skew_s] { return std::time(nullptr) + skew_s; };
-    auto finder = mta_sts::policy_finder::open(settings, workers);
+    auto finder = mta_sts::policy_finder::open(settings, workers, fetcher);
     if (!reactor || !finder) {
         std::fprintf(stderr, "%s\n", finder ? "no ring" : finder.error().detail.c_str());
         return 1;
@@ -94,5 +105,7 @@ int main(int argc, char** argv) {
             }
         }
     }
+    fetcher.stop();
+    (void)workers.stop(std::chrono::seconds(5));
     return 0;
 }

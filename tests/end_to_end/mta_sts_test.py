@@ -2,6 +2,7 @@
 """MTA-STS policies, fetched from a web server of the test's own."""
 
 import os
+import socket
 import subprocess
 import tempfile
 import time
@@ -26,6 +27,15 @@ class Finder:
         self.tell(f"find {domain} {times}")
         lines = [self.process.stdout.readline().strip() for _ in range(times)]
         return lines if times > 1 else lines[0]
+
+    def find_until(self, domain, start, seconds=10):
+        """Until the answer begins so: what is asked for behind the answer comes a little later."""
+        end = time.monotonic() + seconds
+        while not (line := self.find(domain)).startswith(start):
+            if time.monotonic() > end:
+                raise AssertionError(f"never {start}: {line}")
+            time.sleep(0.02)
+        return line
 
     def close(self):
         self.process.stdin.close()
@@ -101,9 +111,10 @@ class MtaSts(unittest.TestCase):
         self.publish("a.test", "2", mode="testing")
         self.assertTrue(self.finder.find("a.test").startswith("enforce"))
         self.finder.tell("clock 301")
-        self.assertTrue(self.finder.find("a.test").startswith("testing"))
+        self.assertEqual(self.finder.find("a.test"), "enforce 86400 mx.a.test - asked=1", "no mail waits for it")
+        self.finder.find_until("a.test", "testing")
         self.finder.tell("clock 301")
-        self.finder.find("a.test")
+        self.assertEqual(self.finder.find("a.test"), "testing 86400 mx.a.test - asked=1")
         self.assertEqual(len(self.web.hits), 2, "the same id: no fetch")
 
     def test_half_of_max_age_refreshes_it(self):
@@ -113,7 +124,9 @@ class MtaSts(unittest.TestCase):
         self.finder.find("a.test")
         self.assertEqual(len(self.web.hits), 1)
         self.finder.tell("clock 400")
+        self.publish("a.test", max_age=2001)
         self.finder.find("a.test")
+        self.finder.find_until("a.test", "enforce 2001")
         self.assertEqual(len(self.web.hits), 2)
         self.finder.tell("clock 900")  # Counted from the second fetch.
         self.finder.find("a.test")
@@ -124,13 +137,41 @@ class MtaSts(unittest.TestCase):
         self.finder.find("a.test")
         self.web.pages.clear()
         self.finder.tell("clock 1500")
-        self.assertEqual(self.finder.find("a.test"),
-                         "enforce 2000 mx.a.test sts-policy-fetch-error asked=1")
+        self.assertEqual(self.finder.find("a.test"), "enforce 2000 mx.a.test - asked=1")
+        self.finder.find_until("a.test", "enforce 2000 mx.a.test sts-policy-fetch-error")
         self.finder.tell("txt a.test")  # And without a record, too.
         self.finder.tell("clock 301")
-        self.assertEqual(self.finder.find("a.test"), "enforce 2000 mx.a.test - asked=1")
+        self.finder.find_until("a.test", "enforce 2000 mx.a.test - ")
         self.finder.tell("clock 301")
         self.assertEqual(self.finder.find("a.test"), "nothing 0 - - asked=1")
+
+    def test_after_the_end_of_a_short_policy_mail_waits_for_the_next(self):
+        self.publish("a.test", max_age=100)
+        self.finder.find("a.test")
+        self.finder.tell("clock 101")
+        self.assertEqual(self.finder.find("a.test"), "enforce 100 mx.a.test - asked=1")
+        self.finder.tell("clock 60")
+        self.publish("a.test", max_age=101)
+        self.assertEqual(self.finder.find("a.test"), "enforce 100 mx.a.test - asked=1")
+        self.finder.find_until("a.test", "enforce 101")  # Before the other has ended.
+
+    def test_a_silent_policy_host_is_not_waited_for_while_a_policy_holds(self):
+        self.publish("a.test", max_age=2000)
+        self.finder.find("a.test")
+        silent = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(silent.close)
+        self.finder.close()
+        self._cleanups.pop(-2)
+        self.finder = Finder(self.folder.name, silent.getsockname()[1], self.store)
+        self.addCleanup(self.finder.close)
+        self.finder.tell("txt a.test v=STSv1; id=2;")
+        began = time.monotonic()
+        self.assertEqual(self.finder.find("a.test"), "enforce 2000 mx.a.test - asked=1")
+        self.assertEqual(self.finder.find("a.test"), "enforce 2000 mx.a.test - asked=0")
+        self.assertLess(time.monotonic() - began, 1)
+        self.finder.tell("txt b.test v=STSv1; id=2;")
+        self.assertEqual(self.finder.find("b.test"), "nothing 0 - sts-policy-fetch-error asked=1")
+        self.assertLess(time.monotonic() - began, 4)  # The time-out of the program is 2 s.
 
     def test_a_restart_keeps_policies(self):
         self.publish("a.test", max_age=2000)

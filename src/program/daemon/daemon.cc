@@ -490,6 +490,7 @@ void daemon::stop() {
     }
     bans_->stop(); // While the shards that it answers to are there, and the log that it writes.
     resolver_->stop();
+    sts_fetcher_->stop();
     stop_tls_sessions();
     // While the shards that they answer to are there: a worker may be amid a password.
     const auto until = std::chrono::steady_clock::now() + workers_end_max;

@@ -196,6 +196,7 @@ private:
     std::string name_files_; // What it was opened with.
     std::future<dns::dnssec_support> probed_;
     std::unique_ptr<shard::worker_pool> sts_workers_;
+    std::unique_ptr<mta_sts::fetcher> sts_fetcher_;
     std::unique_ptr<mta_sts::policy_finder> sts_;
     std::unique_ptr<tls_report::session_counters> tls_sessions_;
     std::shared_ptr<const tls::trust_store> authorities_;

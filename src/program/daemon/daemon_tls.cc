@@ -18,9 +18,8 @@ namespace ebbgate::program {
 namespace {
 
 constexpr std::chrono::minutes flush_interval{1};
-constexpr std::size_t fetchers = 4;
-constexpr std::size_t fetches_max = 1000;
-constexpr long fetch_seconds_max = 30; // The first mail to the domain waits for it.
+constexpr std::size_t sts_disk_threads = 1;
+constexpr std::size_t sts_disk_jobs_max = 10'000;
 constexpr std::int64_t seconds_a_day = 86'400;
 constexpr std::size_t domain_bytes_max = 253;
 constexpr std::size_t day_bytes = 10;
@@ -69,15 +68,16 @@ result<void> daemon::open_tls() {
         return std::unexpected(std::move(authorities.error()));
     }
     authorities_ = std::move(*authorities);
-    sts_workers_ = std::make_unique<shard::worker_pool>(fetchers, fetches_max);
+    sts_workers_ = std::make_unique<shard::worker_pool>(sts_disk_threads, sts_disk_jobs_max);
+    mta_sts::fetch_settings fetch;
+    fetch.ca_file = server_.mta_sts.ca;
+    if (server_.mta_sts.connect_to) {
+        fetch.connect_to = config::to_text(*server_.mta_sts.connect_to);
+    }
+    sts_fetcher_ = std::make_unique<mta_sts::fetcher>(std::move(fetch));
     mta_sts::finder_settings settings;
     settings.path = server_.data_dir + "/mta_sts.db";
-    settings.fetch.ca_file = server_.mta_sts.ca;
-    settings.fetch.timeout_s = fetch_seconds_max;
-    if (server_.mta_sts.connect_to) {
-        settings.fetch.connect_to = config::to_text(*server_.mta_sts.connect_to);
-    }
-    auto finder = mta_sts::policy_finder::open(std::move(settings), *sts_workers_);
+    auto finder = mta_sts::policy_finder::open(std::move(settings), *sts_workers_, *sts_fetcher_);
     if (!finder) {
         return std::unexpected(std::move(finder.error()));
     }

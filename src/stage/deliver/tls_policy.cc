@@ -72,6 +72,12 @@ tls_decision decide_tls(tls_level level, const host_facts& facts) {
         }
         // Encrypted, whoever it is (RFC 7672 2.2), unless there is more to go by.
     }
+    if (facts.sts_unknown) {
+        // Whoever keeps us busy must not choose when mail to another domain goes without a policy.
+        out.use = host_use::defer;
+        out.policy = tls_report::policy_type::sts;
+        return out;
+    }
     if (facts.sts != nullptr) {
         add_sts(out, level, facts);
     }

@@ -31,6 +31,7 @@ struct host_facts {
     std::vector<tls::tlsa> tlsa; // Validated; empty: there are none, or not by DNSSEC.
     // Null: none, or none that can be relied on.
     const mta_sts::policy* sts = nullptr;
+    bool sts_unknown = false; // There may be one, which could not be asked for. Not absence.
 };
 
 enum class host_use : std::uint8_t {

@@ -36,6 +36,10 @@ public:
     std::map<std::string, int> asked;
 };
 
+struct no_fetches final : mta_sts::policy_source {
+    void fetch(const std::string&, mta_sts::fetch_done done) override { done(std::nullopt); }
+};
+
 dns::answer tlsa(bool secure) {
     dns::answer made;
     made.status = answer_status::found;
@@ -56,7 +60,7 @@ protected:
         std::filesystem::create_directories(folder);
         mta_sts::finder_settings settings;
         settings.path = (folder / "sts.db").string();
-        auto finder = mta_sts::policy_finder::open(settings, workers);
+        auto finder = mta_sts::policy_finder::open(settings, workers, no_source);
         ASSERT_TRUE(finder.has_value());
         sts = std::move(*finder);
         policies = std::make_unique<tls_policies>(*reactor, names, *sts);
@@ -90,6 +94,7 @@ protected:
     std::filesystem::path folder;
     script names;
     shard::worker_pool workers{1, 10};
+    no_fetches no_source;
     std::unique_ptr<task::reactor> reactor;
     std::unique_ptr<mta_sts::policy_finder> sts;
     std::unique_ptr<tls_policies> policies;
@@ -123,6 +128,19 @@ TEST_F(TlsPolicies, ManyAskersAreOneQuestionAndTheAnswerIsKept) {
     policies->forget();
     ASSERT_NE(find(route(true, true)), nullptr);
     EXPECT_EQ(names.asked[name], 2);
+}
+
+TEST_F(TlsPolicies, APolicyThatNobodyHasTimeForIsNotAbsence) {
+    auto& record = names.answers["_mta-sts.d.example"];
+    record.status = answer_status::found;
+    record.rdata = {std::string("\x0ev=STSv1; id=1;")};
+    const auto got = find(route(false, false));
+    ASSERT_NE(got, nullptr);
+    EXPECT_TRUE(got->sts.is_unknown);
+    names.answers.clear();
+    const auto then = find(route(false, false));
+    ASSERT_NE(then, nullptr);
+    EXPECT_FALSE(then->sts.is_unknown) << "asked for again";
 }
 
 TEST_F(TlsPolicies, WithoutDnssecRecordsAreAsNone) {

@@ -16,7 +16,7 @@ using tls_report::policy_type;
 const std::string sha256_of_nothing(32, 'x');
 
 enum class dns { insecure, insecure_failed, none, failed, good, unusable };
-enum class sts { none, mode_none, testing, testing_other, enforce, enforce_other };
+enum class sts { none, mode_none, testing, testing_other, enforce, enforce_other, unknown };
 
 struct row {
     tls_level level;
@@ -50,7 +50,8 @@ tls_decision decide(tls_level level, dns dane, sts found) {
     if (found == sts::testing_other || found == sts::enforce_other) {
         policy.mx = {"other.example.test"};
     }
-    facts.sts = found == sts::none ? nullptr : &policy;
+    facts.sts = found == sts::none || found == sts::unknown ? nullptr : &policy;
+    facts.sts_unknown = found == sts::unknown;
     return decide_tls(level, facts);
 }
 
@@ -124,6 +125,12 @@ TEST(decide_tls, follows_the_strictest_that_may_be_followed) {
          true,
          tlsa,
          dnssec_invalid},
+        // There may be an MTA-STS policy.
+        {level::opportunistic, dns::none, sts::unknown, defer, may, any, true, by_sts, {}},
+        {level::opportunistic, dns::unusable, sts::unknown, defer, must, any, true, by_sts, {}},
+        {level::verify, dns::none, sts::unknown, defer, must, name, true, by_sts, {}},
+        {level::opportunistic, dns::good, sts::unknown, use, must, dane, true, tlsa, {}},
+        {level::off, dns::none, sts::unknown, use, tls_use::off, any, true, no, {}},
     };
     for (const row& each : rows) {
         SCOPED_TRACE(&each - rows);
