@@ -4,7 +4,8 @@
 // Output  The message, read back from the spool when it is cold.
 // Owner   Outbound of one shard.
 // Fails   A message that cannot be read is told as null: `why` says whether for now or for good.
-// Bounds  readings_max messages are read at a time, the rest wait; 64 bytes a cold one.
+// Bounds  readings_max messages are read at a time, the rest wait; 56 bytes a cold
+//         one, and its place in an index.
 
 #pragma once
 

@@ -200,6 +200,7 @@ private:
     [[nodiscard]] bool has_more_than_its_share(const site_limit& site, std::uint64_t limit) const;
     [[nodiscard]] bool owes_its_place(const connection& used) const;
     void leave_site(connection& used);
+    void note_chunks(connection& used);
     [[nodiscard]] bool must_wait_for_reports() const;
     bool take_item(connection& asking);
     void load_item(connection& asking);

@@ -214,6 +214,7 @@ bool outbound::enter_site(connection& opened,
             if (std::find(kept.begin(), kept.end(), site) == kept.end()) {
                 kept.push_back(site);
             }
+            opened.entered_as = site->connections();
             opened.site = std::move(site);
             ++entered_[opened.site.get()];
             opened.source = source;

@@ -313,6 +313,15 @@ void outbound::note_push(connection& used,
     }
 }
 
+void outbound::note_chunks(connection& used) {
+    if (used.client->refuses_chunks() && !std::exchange(used.to->refuses_chunks, true)) {
+        context_.journal.note(context_.reactor.unix_us(),
+                              "smtp",
+                              used.client->where().host +
+                                  ": CHUNKING is offered and refused: DATA from here on");
+    }
+}
+
 void outbound::on_outcome(deliver::client& client,
                           std::vector<deliver::recipient_outcome> outcomes) {
     connection& used = *static_cast<connection*>(client.context);
@@ -324,7 +333,7 @@ void outbound::on_outcome(deliver::client& client,
     const std::uint32_t attempts = used.item.attempts + 1U;
     const smtp::reply damaged = damaged_reply();
     const bool lacks = outcomes.front().peer_lacks; // As all of them.
-    used.to->refuses_chunks = used.to->refuses_chunks || client.refuses_chunks();
+    note_chunks(used);
     if (lacks && used.has_other_hosts) {
         note_push(used, outcomes);
         try_other_hosts(used, outcomes.front().reply);
@@ -407,6 +416,7 @@ void outbound::on_closed(deliver::client& client, bool before_ready, const std::
     if (before_ready) {
         count_session(ended);
     }
+    note_chunks(ended);
     ended.client = nullptr;
     if (before_ready) {
         const delivery_target& target = ended.targets[ended.next_target - 1];
@@ -425,7 +435,7 @@ void outbound::on_closed(deliver::client& client, bool before_ready, const std::
             return;
         }
         if (!is_by_tls && ended.to->without.empty()) {
-            ended.site->pushed_back(); // Else the hosts that are left out do work.
+            ended.site->pushed_back(ended.entered_as); // Else the hosts that are left out do work.
         }
         back_off(ended, smtp::reply(0, {4, 4, 1}, ended.to->fault));
     }

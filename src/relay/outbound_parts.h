@@ -38,7 +38,8 @@ struct outbound_connection {
     destination* to = nullptr;
     schedule::connection_permit permit;
     deliver::client_settings settings;
-    site_limits::site_pointer site; // Entered.
+    site_limits::site_pointer site; // Entered,
+    std::uint32_t entered_as = 0;   // and how many connections that made.
     delivery_source source;
     std::vector<delivery_target> targets; // In the order to try them.
     std::size_t next_target = 0;

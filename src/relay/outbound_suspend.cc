@@ -1,4 +1,4 @@
-// Suspensions of an operator: what they hold is not tried, and costs the others nothing.
+// Suspensions of an operator: what they hold is not tried, leaves the memory, and others go on.
 //
 // A domain's lanes are suspended as a whole. Of a tenant's mail each item is put off when its turn
 // comes, to the end of the suspension; so is mail to a domain that leaves by a relay with others'.
@@ -34,6 +34,7 @@ bool outbound::keep_back(schedule::lane_id lane, const destination& to) {
     const std::int64_t now_ms = clock_ms();
     if (const suspension* one = suspension_of("", name)) {
         scheduler_.suspend(lane, std::max(clock_at(one->until_unix_s), now_ms + 1), now_ms);
+        cool_lane(lane);
         return true;
     }
     for (int put_off = 0; put_off < put_off_max; ++put_off) {
@@ -92,6 +93,9 @@ bool outbound::keep_back(connection& asking) {
     }
     scheduler_.put_off(asking.item, clock_at(until_s), clock_ms());
     asking.has_item = false;
+    if (message.hot && waits_long(message)) {
+        cool(message);
+    }
     let_go(asking);
     ask_again(asking);
     return true;

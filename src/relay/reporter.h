@@ -5,11 +5,10 @@
 // Owner   Outbound of one shard.
 // Fails   A report that cannot be stored is tried again; until it is, its recipients stay in the
 //         message's state, so that after a crash they end, and are reported, once more.
-// Bounds  reports_max under way, the rest wait and keep their messages in memory. Beyond
-// waiting_max
-//         it is_busy(): what ends waits, and so do deliveries while reports can be stored at all;
-//         beyond waiting_most (the disk is full for long) in any case. recipients_max in one
-//         report; what is returned is bounded by codec/dsn.
+// Bounds  reports_max under way, the rest wait and keep their messages in memory. Beyond as many as
+//         waiting_max it is_busy(): what ends waits, and so do deliveries while reports can be
+//         stored at all; beyond waiting_most (the disk is full for long) in any case. A report has
+//         recipients_max; what it returns is bounded by codec/dsn.
 // Specs   RFC 3461, RFC 3464. Reports have a null return path, and nothing reports on them.
 
 #pragma once

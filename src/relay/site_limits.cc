@@ -103,9 +103,9 @@ void site_limit::succeeded(std::uint32_t connections_max) noexcept {
     }
 }
 
-void site_limit::pushed_back() noexcept {
+void site_limit::pushed_back(std::uint32_t entered_as) noexcept {
     std::uint32_t seen = window_.load();
-    const std::uint32_t used = std::max(connections(), 1U);
+    const std::uint32_t used = std::max({connections(), entered_as, 1U});
     ceiling_.store(std::min(used, std::max(seen / window_unit, 1U)));
     // Of what it has, when the window was never full.
     (void)window_.compare_exchange_strong(

@@ -75,7 +75,8 @@ public:
     // `full`: a host of our own, which needs no acquaintance.
     void begin(bool full) noexcept;
     void succeeded(std::uint32_t connections_max) noexcept;
-    void pushed_back() noexcept;
+    // `entered_as`: by the connection that made it so many. It may be fewer now.
+    void pushed_back(std::uint32_t entered_as = 0) noexcept;
 
     [[nodiscard]] std::uint32_t connections() const noexcept {
         return connections_.load(std::memory_order_relaxed);

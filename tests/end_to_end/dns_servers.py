@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import shutil
+import random
 import socket
 import subprocess
 import sys
@@ -32,10 +33,16 @@ def program(name):
 
 
 def free_port():
-    with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
-        tcp.bind(("127.0.0.1", 0))
-        udp.bind(tcp.getsockname())
-        return tcp.getsockname()[1]
+    """Of all addresses; not one that a connection may have as its own a moment later."""
+    while True:
+        port = random.randrange(12_000, 32_000)
+        with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
+            try:
+                tcp.bind(("", port))
+                udp.bind(("", port))
+                return port
+            except OSError:
+                pass
 
 
 def end(process):

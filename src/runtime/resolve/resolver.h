@@ -5,9 +5,8 @@
 // Owner   The daemon. It stops before the reactors that ask are gone: answers are posted to them.
 //         One thread of its own hands questions on and takes answers; see unbound_context.h for
 //         libunbound's.
-// Fails   As answers: SERVFAIL, refused, bogus, no answer in time, too many questions are
-// `trouble`. Bounds  asked_max questions under way, waiting_max more that wait; each has `timeout`
-// from ask()
+// Fails   As answers: SERVFAIL, refused, bogus, no answer in time, too many questions: `trouble`.
+// Bounds  asked_max questions under way, waiting_max more that wait; each has `timeout` from ask()
 //         on, also while it waits. An answer has records_max records.
 // Specs   RFC 1034, RFC 2308 (negative answers), RFC 4035 (DNSSEC), RFC 5452 (forgery).
 

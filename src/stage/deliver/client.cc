@@ -101,6 +101,7 @@ void client::on_reply(const smtp::reply& reply) {
     const bool is_last = step_ == step::final_reply && !by_bdat_;
     if (out_of_step_ && !is_last && step_ != step::quit) {
         // Every later reply would be taken for the one before it.
+        judge_bdat(reply); // It may be reading the text as commands.
         give_up("more replies than commands, from: " + smtp::to_line(reply));
         return;
     }

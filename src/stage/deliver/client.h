@@ -202,6 +202,7 @@ private:
     void on_mail_reply(const smtp::reply& reply);
     void on_recipient_reply(const smtp::reply& reply);
     void on_data_reply(const smtp::reply& reply);
+    void judge_bdat(const smtp::reply& reply) noexcept;
     void on_final_reply(const smtp::reply& reply);
     void start_tls();
     [[nodiscard]] std::string tls_failure() const;

@@ -353,12 +353,16 @@ void client::body_failed(const char* why) {
     }
 }
 
+void client::judge_bdat(const smtp::reply& reply) noexcept {
+    refuses_chunks_ = refuses_chunks_ || (by_bdat_ && means_unknown_command(reply));
+}
+
 void client::on_final_reply(const smtp::reply& reply) {
     if (by_bdat_ && means_unknown_command(reply) && any_accepted()) {
         // It offers what it does not know, and has begun to read the text as commands.
         smtp::reply told = reply;
         told.text.insert(0, "CHUNKING is offered and refused: ");
-        refuses_chunks_ = true;
+        judge_bdat(reply);
         fail_rest(told, "BDAT", attempt_result::transient);
         tell_outcomes();
         finish(false, smtp::to_line(told));

@@ -64,6 +64,26 @@ TEST(SiteLimits, WhereItWasPushedBackTheWindowGrowsSlowlyAndInTheEndPast) {
     EXPECT_LT(successes_until(5), 10) << "four are not too many any more";
 }
 
+TEST(SiteLimits, HowManyWereTooManyIsNotForgottenWhenOneLeavesMeanwhile) {
+    site_limits limits;
+    const auto site = limits.find("mx");
+    site->begin(false);
+    while (site->window() < 4) {
+        site->succeeded(many);
+    }
+    for (int entered = 0; entered < 4; ++entered) {
+        EXPECT_TRUE(site->enter(0, many));
+    }
+    site->leave();
+    site->pushed_back(4);
+    int count = 0;
+    while (site->window() < 4 && count < 100'000) {
+        site->succeeded(many);
+        ++count;
+    }
+    EXPECT_GT(count, 60);
+}
+
 TEST(SiteLimits, AHostOfOurOwnHasAllItMayAtOnce) {
     site_limits limits;
     const auto site = limits.find("relay:25");
