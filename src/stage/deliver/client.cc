@@ -23,7 +23,7 @@ client::client(task::reactor& reactor,
                    self.stream_->output_bytes() + self.least_body_bytes() <= self.output_at_arm_) {
             self.arm(self.settings_.body_timeout_ms); // Slow is not dead.
         } else {
-            self.give_up("timed out");
+            self.abandon("timed out");
         }
     };
 }
@@ -271,7 +271,7 @@ void client::shut_down() {
 
 void client::cut() {
     if (step_ != step::connect) { // The connector still points here, and has a time-out.
-        give_up("the gateway stops");
+        abandon("the gateway stops");
     }
 }
 
@@ -316,6 +316,16 @@ void client::give_up(const std::string& why) {
         end_job_as_lost(why);
     }
     finish(!was_ready_, why);
+}
+
+// From outside the stream's own calls. What is not sent yet stays here: a peer that reads next to
+// nothing would keep it for long, and an end mark that comes after all is a message that comes
+// twice.
+void client::abandon(const std::string& why) {
+    if (stream_ != nullptr && stream_->output_bytes() > 0) {
+        std::exchange(stream_, nullptr)->abort();
+    }
+    give_up(why);
 }
 
 void client::finish(bool before_ready, const std::string& why) {

@@ -234,6 +234,7 @@ private:
     void reset_after_job();
     void tell_outcomes();
     void quit();
+    void abandon(const std::string& why);
     void give_up(const std::string& why);
     void finish(bool before_ready, const std::string& why);
 
