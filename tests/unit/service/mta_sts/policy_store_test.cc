@@ -31,7 +31,8 @@ protected:
 
     static std::vector<std::string> domains(policy_store& store, std::int64_t now_s) {
         std::vector<std::string> names;
-        for (const stored_policy& one : store.read(now_s).value()) {
+        const std::vector<stored_policy> rows = store.read(now_s).value();
+        for (const stored_policy& one : rows) {
             names.push_back(one.domain);
         }
         return names;
