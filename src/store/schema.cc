@@ -19,7 +19,10 @@ result<void> make_or_check(database& opened, const schema& of) {
     if (*id == of.application_id && *version == of.version) {
         return {};
     }
-    if (*id != 0 || *version != 0 || *tables != 0) {
+    const bool is_empty = *id == 0 && *version == 0 && *tables == 0;
+    const bool is_previous = *id == of.application_id && *version != 0 &&
+                             *version + 1 == of.version && !of.from_previous.empty();
+    if (!is_empty && !is_previous) {
         return fail(failure_kind::bad_input,
                     fmt::format("{}; this version reads schema {}",
                                 *id == of.application_id
@@ -33,7 +36,7 @@ result<void> make_or_check(database& opened, const schema& of) {
     }
     auto made =
         opened.execute(fmt::format("{} PRAGMA application_id = {}; PRAGMA user_version = {};",
-                                   of.tables,
+                                   is_empty ? of.tables : of.from_previous,
                                    of.application_id,
                                    of.version));
     return made ? change->commit() : std::move(made);

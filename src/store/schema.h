@@ -15,10 +15,12 @@ namespace ebbgate::store {
 struct schema {
     std::int64_t application_id = 0;
     std::int64_t version = 0;
-    std::string_view tables; // What makes them.
+    std::string_view tables;        // What makes them.
+    std::string_view from_previous; // And out of those of the version before; may be empty.
 };
 
-// Makes the tables of an empty file, all or none; checks the marks of any other.
+// Makes the tables, all or none, of an empty file or of the version before; checks the marks of any
+// other.
 [[nodiscard]] result<void> make_or_check(database& opened, const schema& of);
 
 } // namespace ebbgate::store

@@ -1,5 +1,7 @@
 #include "service/mta_sts/policy_store.h"
 
+#include "store/schema.h"
+
 #include <string>
 #include <utility>
 
@@ -7,42 +9,19 @@ namespace ebbgate::mta_sts {
 
 namespace {
 
-constexpr std::int64_t version = 2;
-
-constexpr const char* schema =
-    "CREATE TABLE policies ("
-    " domain TEXT PRIMARY KEY NOT NULL, id TEXT NOT NULL, fetched_s INTEGER NOT NULL,"
-    " ends_s INTEGER NOT NULL, policy TEXT NOT NULL, used_s INTEGER NOT NULL) WITHOUT ROWID;"
-    "CREATE INDEX policies_end ON policies (ends_s);"
-    "CREATE INDEX policies_used ON policies (used_s);"
-    "PRAGMA user_version = 2;";
-
-// When mail went there was not noted.
-constexpr const char* from_version_1 =
-    "ALTER TABLE policies ADD COLUMN used_s INTEGER NOT NULL DEFAULT 0;"
-    "UPDATE policies SET used_s = fetched_s;"
-    "CREATE INDEX policies_used ON policies (used_s);"
-    "PRAGMA user_version = 2;";
-
-result<void> make_tables(store::database& opened) {
-    const auto found = opened.number("PRAGMA user_version");
-    if (!found) {
-        return std::unexpected(found.error());
-    }
-    if (*found == version) {
-        return {};
-    }
-    if (*found > version) {
-        return fail(failure_kind::bad_input,
-                    "its schema is number " + std::to_string(*found) + "; this version reads 2");
-    }
-    auto change = store::transaction::begin(opened);
-    if (!change) {
-        return std::unexpected(std::move(change.error()));
-    }
-    auto made = opened.execute(*found == 0 ? schema : from_version_1);
-    return made ? change->commit() : std::move(made);
-}
+// Without a mark of its own: files of version 1 have none.
+constexpr store::schema schema{
+    .version = 2,
+    .tables =
+        "CREATE TABLE policies ("
+        " domain TEXT PRIMARY KEY NOT NULL, id TEXT NOT NULL, fetched_s INTEGER NOT NULL,"
+        " ends_s INTEGER NOT NULL, policy TEXT NOT NULL, used_s INTEGER NOT NULL) WITHOUT ROWID;"
+        "CREATE INDEX policies_end ON policies (ends_s);"
+        "CREATE INDEX policies_used ON policies (used_s);",
+    // When mail went there was not noted.
+    .from_previous = "ALTER TABLE policies ADD COLUMN used_s INTEGER NOT NULL DEFAULT 0;"
+                     "UPDATE policies SET used_s = fetched_s;"
+                     "CREATE INDEX policies_used ON policies (used_s);"};
 
 std::optional<stored_policy> read_row(const store::statement& row) {
     auto policy = parse_policy(row.text(3));
@@ -63,7 +42,7 @@ result<policy_store> policy_store::open(const std::string& path, std::int64_t ro
     if (!database) {
         return std::unexpected(std::move(database.error()));
     }
-    if (auto made = make_tables(*database); !made) {
+    if (auto made = store::make_or_check(*database, schema); !made) {
         made.error().detail = path + ": " + made.error().detail;
         return std::unexpected(std::move(made.error()));
     }
