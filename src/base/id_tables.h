@@ -1,23 +1,28 @@
-// What recovery knows by message id, in few bytes: a log may hold many millions of them.
+// Message ids, and records by them, in few bytes: there may be many millions.
 //
-// Owner   Recovery of one shard.
+// Owner   One container or table of one thread.
 // Bounds  id_set: 11 to 22 bytes an id. id_index: 6 to 11 bytes a record. No id is refused.
 
 #pragma once
 
-#include "codec/spool/record_pool.h"
+#include "ebbgate/base/assert.h"
 
+#include "base/record_pool.h"
+
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <utility>
 #include <vector>
 
-namespace ebbgate::spool {
+namespace ebbgate {
 
 // Where an open addressing table of a power of two places begins to look for an id.
 [[nodiscard]] inline std::size_t home_of(std::uint64_t id, std::size_t places) noexcept {
-    // Ids count up; a product spreads them over the high bits, which are the ones that are used.
-    return static_cast<std::size_t>((id * 0x9e37'79b9'7f4a'7c15U) >> 24) & (places - 1);
+    // Ids count up in steps: the high bits of this product lie evenly between each other, others
+    // may lie in heaps.
+    return static_cast<std::size_t>((id * 0x9e37'79b9'7f4a'7c15U) >>
+                                    (64 - std::countr_zero(places)));
 }
 
 // Ids are added and never removed.
@@ -89,9 +94,11 @@ public:
         ++size_;
     }
 
-    // While its record still has its id.
+    // It is there, and its record still has its id.
     void remove(std::uint64_t id) noexcept {
+        EBBGATE_ASSERT(size_ > 0);
         std::size_t hole = place_of(id);
+        EBBGATE_ASSERT(places_[hole] != no_record);
         places_[hole] = no_record;
         --size_;
         // Those behind it move up, so that no search ends too early.
@@ -103,6 +110,10 @@ public:
                 hole = at;
             }
         }
+    }
+
+    [[nodiscard]] std::size_t footprint_bytes() const noexcept {
+        return places_.capacity() * sizeof(std::uint32_t);
     }
 
 private:
@@ -131,4 +142,4 @@ private:
     std::size_t size_ = 0;
 };
 
-} // namespace ebbgate::spool
+} // namespace ebbgate

@@ -10,7 +10,7 @@
 #include <memory>
 #include <vector>
 
-namespace ebbgate::spool {
+namespace ebbgate {
 
 inline constexpr std::uint32_t no_record = 0xffff'ffff;
 
@@ -47,12 +47,17 @@ public:
 
     [[nodiscard]] std::size_t size() const noexcept { return made_ - free_.size(); }
 
+    [[nodiscard]] std::size_t footprint_bytes() const noexcept {
+        return blocks_.size() * block_records * sizeof(record) +
+               free_.capacity() * sizeof(std::uint32_t);
+    }
+
 private:
-    static constexpr std::uint32_t block_records = 4096;
+    static constexpr std::uint32_t block_records = 1024;
 
     std::vector<std::unique_ptr<record[]>> blocks_;
     std::vector<std::uint32_t> free_;
     std::uint32_t made_ = 0;
 };
 
-} // namespace ebbgate::spool
+} // namespace ebbgate

@@ -6,12 +6,14 @@
 
 #pragma once
 
+#include "ebbgate/base/assert.h"
 #include "ebbgate/spool/location.h"
+
+#include "base/id_tables.h"
+#include "base/record_pool.h"
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
-#include <vector>
 
 namespace ebbgate::relay {
 
@@ -22,37 +24,49 @@ struct cold_message {
     std::uint32_t items = 0;      // Those, and what else holds it.
 };
 
+static_assert(sizeof(cold_message) == 56);
+
 class cold_messages {
 public:
+    cold_messages() : index_(records_) {}
+
+    cold_messages(const cold_messages&) = delete; // The index refers to the records.
+    cold_messages& operator=(const cold_messages&) = delete;
+
     // It is not there yet.
-    void add(const cold_message& message);
-    // Null: it is not here. Good until the next add() or take().
-    [[nodiscard]] cold_message* find(std::uint64_t id) noexcept;
-    [[nodiscard]] const cold_message* find(std::uint64_t id) const noexcept;
-    void take(std::uint64_t id);
-
-    [[nodiscard]] std::size_t size() const noexcept { return size_; }
-
-    [[nodiscard]] std::size_t footprint_bytes() const noexcept;
-
-private:
-    static constexpr std::size_t block_records = 1024;
-    static constexpr std::uint32_t nothing = 0xffff'ffff;
-
-    [[nodiscard]] cold_message& record(std::uint32_t number) const noexcept {
-        return blocks_[number / block_records][number % block_records];
+    void add(const cold_message& message) {
+        EBBGATE_ASSERT(index_.find(message.id) == no_record);
+        const std::uint32_t number = records_.make();
+        records_[number] = message;
+        index_.add(number);
     }
 
-    [[nodiscard]] std::size_t home_of(std::uint64_t id) const noexcept;
-    // Where the index has it, or the free place where it would stand.
-    [[nodiscard]] std::size_t place_of(std::uint64_t id) const noexcept;
-    void grow();
+    // Null: it is not here. Good until take().
+    [[nodiscard]] cold_message* find(std::uint64_t id) noexcept {
+        const std::uint32_t number = index_.find(id);
+        return number == no_record ? nullptr : &records_[number];
+    }
 
-    std::vector<std::unique_ptr<cold_message[]>> blocks_;
-    std::vector<std::uint32_t> free_;
-    std::vector<std::uint32_t> index_; // Open addressing with linear probing.
-    std::uint32_t made_ = 0;
-    std::size_t size_ = 0;
+    [[nodiscard]] const cold_message* find(std::uint64_t id) const noexcept {
+        const std::uint32_t number = index_.find(id);
+        return number == no_record ? nullptr : &records_[number];
+    }
+
+    void take(std::uint64_t id) {
+        const std::uint32_t number = index_.find(id);
+        index_.remove(id);
+        records_.free(number);
+    }
+
+    [[nodiscard]] std::size_t size() const noexcept { return records_.size(); }
+
+    [[nodiscard]] std::size_t footprint_bytes() const noexcept {
+        return records_.footprint_bytes() + index_.footprint_bytes();
+    }
+
+private:
+    record_pool<cold_message> records_;
+    id_index<cold_message> index_;
 };
 
 } // namespace ebbgate::relay

@@ -199,8 +199,12 @@ void outbound::finish_recipient(queued_message& message,
     const bool is_delivered = end.type == outcome::event_type::delivery;
     const message::envelope& envelope = message.envelope;
     message.outstanding.remove(end.index);
-    const auto* note = attempts_.find(envelope.id, end.index);
-    const std::string last_reply = note != nullptr ? note->reply : std::string();
+    std::string last_reply;
+    if (end.type == outcome::event_type::expiration) {
+        if (const auto* note = attempts_.find(envelope.id, end.index)) {
+            last_reply = note->reply;
+        }
+    }
     attempts_.forget(envelope.id, end.index);
     ++(is_delivered ? context_.counters.deliveries : context_.counters.bounces);
     const std::string_view name = is_delivered ? std::string_view()
@@ -228,7 +232,7 @@ void outbound::finish_recipient(queued_message& message,
         line.host = place.host;
     } else {
         line.reply.code = 0;
-        if (line.expired && !last_reply.empty()) {
+        if (!last_reply.empty()) {
             line.reply.text += "; the last attempt: " + last_reply;
         }
     }

@@ -137,8 +137,8 @@ private:
                                                      const delivery_state& state);
     void place_again(std::uint64_t message_id, held_routes held, std::function<void(bool)> then);
     [[nodiscard]] const policy::route* route_of(std::string_view address, held_routes held) const;
-    // No route leads there any more.
-    [[nodiscard]] bool is_left(destination& to) const;
+    [[nodiscard]] bool is_left(destination& to) const; // No route leads there any more.
+    [[nodiscard]] bool is_on_the_way(std::string_view address, const destination& to) const;
     void leave(connection& opened);
     void move(queued_message& message, schedule::delivery_item item, schedule::recipient_set moved);
     // True: all that it has, and it asks again.

@@ -41,10 +41,10 @@ void outbound::back_off(const connection& failed, const smtp::reply& why) {
     const auto waits = [&] { return scheduler_.view(lane, clock_ms()).backed_off_until_ms != 0; };
     const bool waited = waits();
     (void)scheduler_.refused(failed.permit, clock_ms());
-    if (!waited && waits()) {
-        tell_not_reached(lane, why); // Once a round, however many connections it was.
+    if (!waited && waits()) { // Once a round, however many connections it was.
+        tell_not_reached(lane, why);
+        cool_lane(lane);
     }
-    cool_lane(lane);
 }
 
 // The message that the connection was for, so far as one transaction would have carried it. It was

@@ -9,7 +9,8 @@ namespace ebbgate::relay {
 
 namespace {
 
-constexpr std::int64_t leave_again_ms = 10; // Others have a turn in between.
+constexpr std::size_t leaving_max = 200;    // Items at a time,
+constexpr std::int64_t leave_again_ms = 10; // and then others have a turn.
 
 bool leads_to(const policy::route* route, const destination& to) {
     return route != nullptr && route->destination == to.route.destination &&
@@ -220,22 +221,25 @@ bool outbound::is_left(destination& to) const {
     if (to.is_of == policy_number_) {
         return false;
     }
-    const auto& routes = context_.policy->routes();
-    const std::string address = "@" + to.domain;
     const bool is_there = to.route.relay == policy::relay_kind::mx
-                              ? leads_to(route_of(address, held_routes::hold), to) ||
-                                    leads_to(route_of(address, held_routes::pass), to)
-                              : std::any_of(routes.begin(), routes.end(), [&](const auto& one) {
-                                    return leads_to(&one, to);
-                                });
+                              ? is_on_the_way("@" + to.domain, to)
+                              : context_.policy->leads_to(to.route);
     if (is_there) {
         to.is_of = policy_number_;
     }
     return !is_there;
 }
 
+bool outbound::is_on_the_way(std::string_view address, const destination& to) const {
+    const policy::route* first = route_of(address, held_routes::hold);
+    return leads_to(first, to) || (first != nullptr && first->relay == policy::relay_kind::hold &&
+                                   leads_to(route_of(address, held_routes::pass), to));
+}
+
 void outbound::leave(connection& opened) {
-    while (messages_.reading_count() < live_messages::readings_max) {
+    for (std::size_t left = 0;
+         left < leaving_max && messages_.reading_count() < live_messages::readings_max;
+         ++left) {
         const auto item = scheduler_.take_next(opened.permit, clock_ms());
         if (!item) {
             break;
@@ -280,9 +284,7 @@ bool outbound::move_some(connection& asking) {
     queued_message& message = *asking.message;
     schedule::recipient_set moved = asking.item.recipients;
     asking.item.recipients.for_each([&](std::uint32_t index) {
-        const std::string& address = message.envelope.recipients[index].address;
-        if (leads_to(route_of(address, held_routes::hold), to) ||
-            leads_to(route_of(address, held_routes::pass), to)) {
+        if (is_on_the_way(message.envelope.recipients[index].address, to)) {
             moved.remove(index);
         }
     });

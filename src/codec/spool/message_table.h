@@ -11,8 +11,8 @@
 #include "ebbgate/spool/recovery.h"
 #include "ebbgate/spool/state_store.h"
 
-#include "codec/spool/id_tables.h"
-#include "codec/spool/record_pool.h"
+#include "base/id_tables.h"
+#include "base/record_pool.h"
 #include "codec/spool/segment_scanner.h"
 
 #include <cstdint>

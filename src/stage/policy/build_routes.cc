@@ -248,6 +248,8 @@ void snapshot_builder::index_route(const value& at) {
     if (match.empty()) {
         return; // Its fault is said already.
     }
+    built_->destinations_.try_emplace(built_->routes_.back().destination,
+                                      built_->routes_.back().relay);
     const bool first = built_->all_routes_.add(match, index);
     if (built_->routes_.back().relay != relay_kind::hold) {
         (void)built_->routes_past_hold_.add(match, index);

@@ -115,6 +115,11 @@ const route* snapshot::route_past_hold_for(std::string_view domain) const noexce
     return find_route(routes_past_hold_, domain);
 }
 
+bool snapshot::leads_to(const route& other) const noexcept {
+    const auto found = destinations_.find(other.destination);
+    return found != destinations_.end() && found->second == other.relay;
+}
+
 const route* snapshot::find_route(const route_index& among,
                                   std::string_view domain) const noexcept {
     std::uint32_t first = among.catch_all;

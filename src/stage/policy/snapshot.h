@@ -104,6 +104,9 @@ public:
     // The same, as if there were no `hold` routes.
     [[nodiscard]] const route* route_past_hold_for(std::string_view domain) const noexcept;
 
+    // Whether any route leads to this one's destination, in the same way.
+    [[nodiscard]] bool leads_to(const route& other) const noexcept;
+
     // May this tenant (a client of its relay_hosts) or this account send as `address`? Also for
     // the mailboxes of a header From. An empty address is <>.
     [[nodiscard]] sender_verdict may_send(const tenant& tenant, std::string_view address) const;
@@ -211,6 +214,7 @@ private:
     text_map<account_place> accounts_by_login_;
     text_map<std::uint32_t> tenants_by_name_;
     std::vector<prefix_table> relay_hosts_; // Longest prefix first.
+    text_map<relay_kind> destinations_;     // Of routes, by their text.
     route_index all_routes_;
     route_index routes_past_hold_;
 

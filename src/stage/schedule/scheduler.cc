@@ -16,7 +16,7 @@ namespace {
 // stop the shard; next_wakeup_ms() then says "now".
 constexpr int advances_max = 1024;
 
-// So many change their bucket: a tenth of that work each, or less.
+// So many change their bucket, besides.
 constexpr std::size_t moves_max = 16'384;
 
 // A ready item gets this long for its last attempt, however old it is; half of a shorter max_age.

@@ -1,4 +1,4 @@
-#include "codec/spool/id_tables.h"
+#include "base/id_tables.h"
 
 #include <gtest/gtest.h>
 
@@ -6,7 +6,7 @@
 #include <random>
 #include <set>
 
-namespace ebbgate::spool {
+namespace ebbgate {
 namespace {
 
 struct numbered {
@@ -62,4 +62,4 @@ TEST(IdIndex, FindsWhatIsThereAndNothingElse) {
 }
 
 } // namespace
-} // namespace ebbgate::spool
+} // namespace ebbgate
