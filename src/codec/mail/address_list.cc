@@ -289,7 +289,8 @@ list_parser::outcome list_parser::take_address(std::size_t bytes) {
     address_ = rest().substr(0, bytes);
     at_ += bytes;
     // An encoded word may not stand here, so some readers decode it, and some do not.
-    if (address_.find("=?") != byte_view::npos) {
+    const auto shows_encoded_word = [](byte_view text) { return text.contains("=?"); };
+    if (shows_encoded_word(address_)) {
         return address_fault::ambiguous;
     }
     const auto path = smtp::parse_mailbox(address_, true);
@@ -297,6 +298,9 @@ list_parser::outcome list_parser::take_address(std::size_t bytes) {
         return address_fault::bad_address;
     }
     std::string local = canonical_local(path->local);
+    if (shows_encoded_word(local)) { // "=\?utf-8?q?..."@d: some decode what the quotes stand for.
+        return address_fault::ambiguous;
+    }
     // "a@b"@c, "<a@b>"@c: valid, and made to be misread. A blank is all that quotes are for.
     const auto harmless = [](char c) { return is_atext(c) || c == '.' || c == ' '; };
     if (local.starts_with('"') && !std::all_of(local.begin() + 1, local.end() - 1, harmless)) {

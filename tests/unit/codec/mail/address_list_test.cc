@@ -136,6 +136,7 @@ TEST(AddressList, WhatReadersMayTakeForAnotherAddressIsRefused) {
         {"=?utf-8?q?a=40evil.example?=", no_address},
         {"=?utf-8?q?a=40evil.example=3E?=@good.example", ambiguous},
         {"<=?utf-8?q?a=40evil.example=3E?=@good.example>", ambiguous},
+        {"<\"=\\?utf-8\\?q?a?=\"@good.example>", ambiguous},
         {"<a@=?utf-8?q?good.example?=>", ambiguous},
         // Quotes made to be misread.
         {"\"a@good.example\"@evil.example", ambiguous},
