@@ -10,6 +10,7 @@
 #include <benchmark/benchmark.h>
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,7 @@ void take_and_defer(benchmark::State& state) {
     settings.retry.max_age_ms = 60LL * 24 * 3'600'000; // The short queue's clock runs far.
     schedule::scheduler scheduler(settings, 1);
     relay::cold_messages cold;
+    scheduler.set_soon_due([&cold](std::span<const std::uint64_t> ids) { cold.ask_for(ids); });
     std::vector<std::string> lanes;
     for (int lane = 0; lane < 1000; ++lane) {
         lanes.push_back("domain" + std::to_string(lane) + ".example/opportunistic");

@@ -2,7 +2,7 @@
 // what a bad day leaves. Who they are from and to is read back when their time comes.
 //
 // Owner   Outbound of one shard.
-// Bounds  56 bytes a message, and 6 to 11 for the index. A record stays where it is until take().
+// Bounds  56 bytes a message, and 11 to 22 for the index. A record stays where it is until take().
 
 #pragma once
 
@@ -14,6 +14,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 namespace ebbgate::relay {
 
@@ -51,6 +52,9 @@ public:
         const std::uint32_t number = index_.find(id);
         return number == no_record ? nullptr : &records_[number];
     }
+
+    // They will be looked for soon.
+    void ask_for(std::span<const std::uint64_t> ids) const noexcept { index_.ask_for(ids); }
 
     void take(std::uint64_t id) {
         const std::uint32_t number = index_.find(id);

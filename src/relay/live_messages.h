@@ -21,6 +21,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -52,6 +53,9 @@ public:
     [[nodiscard]] const spool::location* where(std::uint64_t id) const noexcept;
 
     [[nodiscard]] bool contains(std::uint64_t id) const noexcept { return where(id) != nullptr; }
+
+    // They will be looked for soon: the cold ones' places are brought near.
+    void ask_for(std::span<const std::uint64_t> ids) const noexcept { cold_.ask_for(ids); }
 
     // A copy of it lies there now.
     void moved(std::uint64_t id, const spool::location& where) noexcept;

@@ -85,6 +85,7 @@ outbound::outbound(relay::context& context)
       reporter_(context, messages_),
       dns_(context.reactor, context.names, dns_settings_of(context.server)),
       tls_policies_(context.reactor, context.names, context.sts), draw_(random_seed()) {
+    scheduler_.set_soon_due([this](std::span<const std::uint64_t> ids) { messages_.ask_for(ids); });
     messages_.set_unused([this](queued_message& message) { unused(message); });
     reporter_.set_queue([this](std::unique_ptr<queued_message> report) { add(std::move(report)); },
                         [this](queued_message& message) { settle(message); });

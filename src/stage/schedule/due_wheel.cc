@@ -212,7 +212,7 @@ void due_wheel::ask_for_what_follows(std::uint32_t block_number) {
 
 // A slot may lie in two lines, and its neighbours are changed with it. The second round waits for
 // the first, but for all slots at once.
-void due_wheel::ask_for_slots(const block& of) const noexcept {
+void due_wheel::ask_for_slots(const block& of) const {
     for (std::uint32_t at = 0; at < of.count; ++at) {
         const slot& wanted = slots_[of.nodes[at].number];
         __builtin_prefetch(&wanted.message_id, 1);
@@ -225,6 +225,13 @@ void due_wheel::ask_for_slots(const block& of) const noexcept {
                 __builtin_prefetch(&slots_[neighbour].waiting, 1);
             }
         }
+    }
+    if (soon_due_) {
+        std::array<std::uint64_t, block_places> ids;
+        for (std::uint32_t at = 0; at < of.count; ++at) {
+            ids[at] = slots_[of.nodes[at].number].message_id;
+        }
+        soon_due_(std::span(ids).first(of.count));
     }
 }
 

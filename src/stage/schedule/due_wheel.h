@@ -19,8 +19,11 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
+#include <span>
+#include <utility>
 #include <vector>
 
 namespace ebbgate::schedule {
@@ -28,6 +31,12 @@ namespace ebbgate::schedule {
 class due_wheel {
 public:
     explicit due_wheel(slot_store& slots) : slots_(slots) { buckets_.fill(no_block); }
+
+    // Whose messages come next is told before they are due: what else is kept of them may be asked
+    // for as well.
+    void set_soon_due(std::function<void(std::span<const std::uint64_t>)> soon_due) {
+        soon_due_ = std::move(soon_due);
+    }
 
     [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
 
@@ -108,9 +117,10 @@ private:
     [[nodiscard]] tick find_soonest() const noexcept;
     bool spill(std::uint32_t level, std::size_t& moves);
     void ask_for_what_follows(std::uint32_t block_number);
-    void ask_for_slots(const block& of) const noexcept;
+    void ask_for_slots(const block& of) const;
 
     slot_store& slots_;
+    std::function<void(std::span<const std::uint64_t>)> soon_due_;
     std::size_t size_ = 0;
     tick cursor_ = 0; // All before it is gone.
     tick soonest_ = 0;

@@ -36,6 +36,7 @@
 #include <deque>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -51,6 +52,11 @@ public:
 
     // A new policy: holds for every later decision; waits that run keep their time.
     void configure(const settings& settings);
+
+    // `soon_due` is told whose messages' times come next, a few dozen at once.
+    void set_soon_due(std::function<void(std::span<const std::uint64_t>)> soon_due) {
+        times_.set_soon_due(std::move(soon_due));
+    }
 
     // A lane's id is good while it has items or connections; an idle one may be forgotten later.
     // Items of a lane that are due leave as ready_queue.h says. Set a lane's own limit with

@@ -5,6 +5,7 @@
 #include <map>
 #include <random>
 #include <set>
+#include <vector>
 
 namespace ebbgate {
 namespace {
@@ -59,6 +60,39 @@ TEST(IdIndex, FindsWhatIsThereAndNothingElse) {
         ASSERT_EQ(pool.size(), model.size());
     }
     EXPECT_LT(pool.made(), 6000U); // What was freed is used again.
+}
+
+// Ids of one tag: times the inverse of what spreads them, they count up in the bits below it.
+TEST(IdIndex, TellsIdsOfOneTagApart) {
+    constexpr std::uint64_t factor = 0x9e37'79b9'7f4a'7c15U;
+    std::uint64_t inverse = factor;
+    for (int step = 0; step < 6; ++step) {
+        inverse *= 2 - factor * inverse;
+    }
+    ASSERT_EQ(factor * inverse, 1U);
+    record_pool<numbered> pool;
+    id_index<numbered> index(pool);
+    std::vector<std::uint64_t> ids;
+    for (std::uint64_t i = 1; i <= 100; ++i) {
+        ids.push_back(inverse * i);
+        ASSERT_EQ(spread(ids.back()) >> 32, 0U);
+        ASSERT_EQ(index.find(ids.back()), no_record);
+        const std::uint32_t number = pool.make();
+        pool[number] = {ids.back(), static_cast<int>(i)};
+        index.add(number);
+        index.ask_for(ids); // Changes nothing.
+    }
+    for (std::size_t i = 0; i < ids.size(); i += 2) {
+        const std::uint32_t number = index.find(ids[i]);
+        index.remove(ids[i]);
+        pool.free(number);
+    }
+    index.ask_for(ids);
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+        const std::uint32_t found = index.find(ids[i]);
+        ASSERT_EQ(found == no_record, i % 2 == 0) << i;
+        ASSERT_TRUE(found == no_record || pool[found].value == static_cast<int>(i + 1));
+    }
 }
 
 } // namespace

@@ -8,6 +8,8 @@
 #include <limits>
 #include <map>
 #include <random>
+#include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -177,6 +179,32 @@ TEST_F(DueWheel, AJumpOverAllLevelsLosesNothing) {
     now_ = 1'000'000'000;
     drain();
     EXPECT_TRUE(model_.empty());
+}
+
+// What waits in one bucket behind other blocks is told before it is handed out.
+TEST_F(DueWheel, TellsWhoIsSoonDue) {
+    std::set<std::uint64_t> told;
+    wheel_.set_soon_due([&told](std::span<const std::uint64_t> ids) {
+        ASSERT_FALSE(ids.empty());
+        told.insert(ids.begin(), ids.end());
+    });
+    for (std::uint64_t id = 1; id <= 10'000; ++id) {
+        slots_[push(now_ + 1 + static_cast<std::int64_t>(id % 100))].message_id = id;
+    }
+    now_ += 200;
+    std::size_t moves = plenty;
+    std::size_t early = 0;
+    for (;;) {
+        const std::uint32_t number = wheel_.next_due(static_cast<tick>(now_), moves);
+        if (number == no_slot) {
+            break;
+        }
+        early += told.contains(slots_[number].message_id) ? 1 : 0;
+        remove(number);
+    }
+    EXPECT_TRUE(model_.empty());
+    EXPECT_GE(early, 9'900U); // All but the first block.
+    EXPECT_LE(*told.rbegin(), 10'000U);
 }
 
 TEST_F(DueWheel, BlocksAreUsedAgain) {
