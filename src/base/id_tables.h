@@ -132,6 +132,12 @@ public:
         }
     }
 
+    // None is in it any more, and it takes no room.
+    void clear() noexcept {
+        std::vector<place>().swap(places_);
+        size_ = 0;
+    }
+
     [[nodiscard]] std::size_t footprint_bytes() const noexcept {
         return places_.capacity() * sizeof(place);
     }

@@ -189,19 +189,19 @@ result<void> shard::restore() {
     if (auto done = upkeep_->make_first_segment(); !done) {
         return done;
     }
-    const spool::recovered_shard recovered = std::exchange(recovered_, {});
+    spool::recovered_shard recovered = std::exchange(recovered_, {});
     const auto meta_or_none = [](std::optional<byte_view> meta) {
         return meta.value_or(byte_view()); // Not decoded: noted, and kept in the spool.
     };
     spool::read_metas(shared_.spool_folder,
                       writer_->files(),
-                      recovered.live,
+                      std::move(recovered.live),
                       [&](const spool::recovered_message& message, std::optional<byte_view> meta) {
                           outbound_->add_recovered(message, meta_or_none(meta));
                       });
     spool::read_metas(shared_.spool_folder,
                       writer_->files(),
-                      recovered.damaged,
+                      std::move(recovered.damaged),
                       [&](const spool::recovered_message& message, std::optional<byte_view> meta) {
                           outbound_->bounce_damaged(message, meta_or_none(meta));
                       });

@@ -19,9 +19,9 @@
 #include "ebbgate/spool/writer.h"
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <optional>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -47,9 +47,9 @@ struct recovery_counts {
 };
 
 struct recovered_shard {
-    std::vector<recovered_message> live; // In order of log number.
+    std::deque<recovered_message> live; // In order of log number.
     // Acknowledged, meta intact, body not: tell the sender, then mark it done. Never deliver it.
-    std::vector<recovered_message> damaged;
+    std::deque<recovered_message> damaged;
     state_store states; // What they refer to.
     recovery_counts counts;
     std::uint64_t highest_message_id = 0; // Seen anywhere in the log.
@@ -70,10 +70,11 @@ using meta_visitor =
     std::function<void(const recovered_message& message, std::optional<byte_view> meta)>;
 
 // Reads the meta of messages that recovery found, in their order, in large pieces and without their
-// bodies. Each is verified again and good during the visit. Blocks.
+// bodies. Each is verified again and good during the visit. Those that were visited go out of the
+// memory: of many millions, what is made of them needs the room. Blocks.
 void read_metas(directory& files,
                 const shard_files& segments,
-                std::span<const recovered_message> messages,
+                std::deque<recovered_message> messages,
                 const meta_visitor& visit);
 
 // One live message of a stopped spool, whole and verified.

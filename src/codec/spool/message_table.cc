@@ -233,8 +233,8 @@ void message_table::count_missing() {
     miss(max_durable_ + 1);
 }
 
-void message_table::resolve(std::vector<recovered_message>& live,
-                            std::vector<recovered_message>& damaged) {
+void message_table::resolve(std::deque<recovered_message>& live,
+                            std::deque<recovered_message>& damaged) {
     for (const doubtful_group& doubt : std::exchange(doubtful_, {})) {
         judge(doubt);
     }
@@ -244,7 +244,8 @@ void message_table::resolve(std::vector<recovered_message>& live,
         last_accepted_ = std::max(last_accepted_, range.last);
     }
     last_used_ = std::max(last_used_, last_accepted_);
-    live.reserve(messages_.size());
+    index_.clear(); // Not looked at any more, and now the lists need room.
+    done_ = {};
     for (std::uint32_t number = 0; number < messages_.made(); ++number) {
         if (messages_[number].is_used) {
             pick(messages_[number], live, damaged);
@@ -262,8 +263,8 @@ void message_table::resolve(std::vector<recovered_message>& live,
 }
 
 void message_table::pick(const known_message& message,
-                         std::vector<recovered_message>& live,
-                         std::vector<recovered_message>& damaged) {
+                         std::deque<recovered_message>& live,
+                         std::deque<recovered_message>& damaged) {
     const message_copy* best = nullptr;
     for (std::uint32_t number = message.newest; number != no_record;) {
         const message_copy& copy = copies_[number];

@@ -16,6 +16,7 @@
 #include "codec/spool/segment_scanner.h"
 
 #include <cstdint>
+#include <deque>
 #include <utility>
 #include <vector>
 
@@ -32,7 +33,7 @@ public:
     void on_group(scanned_group&& group) override;
 
     // After the last segment: judges damaged groups, applies voids, picks the newest copies.
-    void resolve(std::vector<recovered_message>& live, std::vector<recovered_message>& damaged);
+    void resolve(std::deque<recovered_message>& live, std::deque<recovered_message>& damaged);
 
     // After resolve(): what its messages refer to.
     [[nodiscard]] state_store take_states() noexcept { return std::move(states_); }
@@ -78,8 +79,8 @@ private:
     void count_missing();
     [[nodiscard]] bool is_voided(std::uint64_t lsn) const noexcept;
     void pick(const known_message& message,
-              std::vector<recovered_message>& live,
-              std::vector<recovered_message>& damaged);
+              std::deque<recovered_message>& live,
+              std::deque<recovered_message>& damaged);
 
     recovery_counts* counts_;
     std::uint64_t segment_id_ = 0;

@@ -6,6 +6,7 @@
 #include "codec/spool/format.h"
 
 #include <algorithm>
+#include <vector>
 
 namespace ebbgate::spool {
 
@@ -128,9 +129,17 @@ void meta_reader::read(std::span<const recovered_message> messages) {
 
 void read_metas(directory& files,
                 const shard_files& segments,
-                std::span<const recovered_message> messages,
+                std::deque<recovered_message> messages,
                 const meta_visitor& visit) {
-    meta_reader(files, segments, visit).read(messages);
+    constexpr std::size_t together_max = 4096;
+    meta_reader reader(files, segments, visit);
+    std::vector<recovered_message> together;
+    while (!messages.empty()) {
+        const auto count = static_cast<std::ptrdiff_t>(std::min(messages.size(), together_max));
+        together.assign(messages.begin(), messages.begin() + count);
+        messages.erase(messages.begin(), messages.begin() + count);
+        reader.read(together);
+    }
 }
 
 } // namespace ebbgate::spool

@@ -13,6 +13,7 @@
 
 #include <sys/wait.h>
 
+#include <deque>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -130,7 +131,7 @@ public:
 
     posix_directory files;
     posix_device disk;
-    std::vector<recovered_message> live;
+    std::deque<recovered_message> live;
     std::unique_ptr<writer> log;
     std::int64_t now_ns = 0;
 };

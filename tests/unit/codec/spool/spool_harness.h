@@ -80,7 +80,7 @@ public:
         std::optional<std::string> meta;
         read_metas(files,
                    log->files(),
-                   {&message, 1},
+                   {message},
                    [&](const recovered_message&, std::optional<byte_view> read) {
                        meta = read ? std::optional<std::string>(*read) : std::nullopt;
                    });
