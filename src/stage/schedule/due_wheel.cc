@@ -89,6 +89,7 @@ void due_wheel::take_last(std::uint32_t bucket) {
 void due_wheel::push(tick time, std::uint32_t number, tick now) {
     if (size_ == 0) {
         cursor_ = now;
+        asked_until_ = now;
         soonest_ = time;
         is_soonest_known_ = true;
     } else if (is_soonest_known_ && earlier(time, soonest_)) {
@@ -194,44 +195,55 @@ bool due_wheel::spill(std::uint32_t level, std::size_t& moves) {
     return true;
 }
 
-// The next block of this bucket, or the first one of the next bucket.
+// The next block of this bucket; or, some buckets at a time, those that come after it.
 void due_wheel::ask_for_what_follows(std::uint32_t block_number) {
     if (asked_from_ == block_number) {
         return;
     }
     asked_from_ = block_number;
-    std::uint32_t follows = block_at(block_number).next;
-    if (follows == no_block) {
-        const auto ahead = maps_[0].next(bucket_of(0, cursor_ + 1));
-        follows = ahead ? buckets_[bucket_of(0, cursor_ + 1 + *ahead)] : no_block;
+    std::array<std::uint32_t, asked_min + block_places> numbers;
+    std::size_t count = 0;
+    const auto gather = [&](const block& of) {
+        for (std::uint32_t at = 0; at < of.count; ++at) {
+            numbers[count++] = of.nodes[at].number;
+        }
+    };
+    if (const std::uint32_t next = block_at(block_number).next; next != no_block) {
+        gather(block_at(next));
+    } else if (!earlier(cursor_, asked_until_)) {
+        for (tick at = cursor_ + 1; count < asked_min; ++at) {
+            const auto ahead = maps_[0].next(bucket_of(0, at));
+            if (!ahead || at + *ahead - cursor_ >= level_buckets) {
+                break;
+            }
+            at += *ahead;
+            gather(block_at(buckets_[bucket_of(0, at)]));
+            asked_until_ = at;
+        }
     }
-    if (follows != no_block && follows != block_number) {
-        ask_for_slots(block_at(follows));
-    }
+    ask_for_slots(std::span(numbers).first(count));
 }
 
 // A slot may lie in two lines, and its neighbours are changed with it. The second round waits for
 // the first, but for all slots at once.
-void due_wheel::ask_for_slots(const block& of) const {
-    for (std::uint32_t at = 0; at < of.count; ++at) {
-        const slot& wanted = slots_[of.nodes[at].number];
-        __builtin_prefetch(&wanted.message_id, 1);
-        __builtin_prefetch(&wanted.state, 1);
+void due_wheel::ask_for_slots(std::span<const std::uint32_t> numbers) const {
+    for (const std::uint32_t number : numbers) {
+        __builtin_prefetch(&slots_[number].message_id, 1);
+        __builtin_prefetch(&slots_[number].state, 1);
     }
-    for (std::uint32_t at = 0; at < of.count; ++at) {
-        const slot_links& links = slots_[of.nodes[at].number].waiting;
+    std::array<std::uint64_t, asked_min + block_places> ids;
+    std::size_t count = 0;
+    for (const std::uint32_t number : numbers) {
+        ids[count++] = slots_[number].message_id;
+        const slot_links& links = slots_[number].waiting;
         for (const std::uint32_t neighbour : {links.previous, links.next}) {
             if (neighbour != no_slot) {
                 __builtin_prefetch(&slots_[neighbour].waiting, 1);
             }
         }
     }
-    if (soon_due_) {
-        std::array<std::uint64_t, block_places> ids;
-        for (std::uint32_t at = 0; at < of.count; ++at) {
-            ids[at] = slots_[of.nodes[at].number].message_id;
-        }
-        soon_due_(std::span(ids).first(of.count));
+    if (soon_due_ && count > 0) {
+        soon_due_(std::span(ids).first(count));
     }
 }
 

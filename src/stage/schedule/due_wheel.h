@@ -68,6 +68,8 @@ private:
     static constexpr std::uint32_t level_bits = 11;
     static constexpr std::uint32_t level_buckets = 1U << level_bits;
     static constexpr std::uint32_t levels = 3;
+    // So many slots are asked for at once at least: one after the other they would be waited for.
+    static constexpr std::size_t asked_min = 24;
 
     struct node {
         tick time;
@@ -117,7 +119,7 @@ private:
     [[nodiscard]] tick find_soonest() const noexcept;
     bool spill(std::uint32_t level, std::size_t& moves);
     void ask_for_what_follows(std::uint32_t block_number);
-    void ask_for_slots(const block& of) const;
+    void ask_for_slots(std::span<const std::uint32_t> numbers) const;
 
     slot_store& slots_;
     std::function<void(std::span<const std::uint64_t>)> soon_due_;
@@ -125,7 +127,8 @@ private:
     tick cursor_ = 0; // All before it is gone.
     tick soonest_ = 0;
     bool is_soonest_known_ = false;       // Else next_time() has to search.
-    std::uint32_t asked_from_ = no_block; // What follows this block was asked for.
+    std::uint32_t asked_from_ = no_block; // What follows this block was asked for,
+    tick asked_until_ = 0;                // and what is due until then.
     std::uint32_t first_free_ = no_block;
     std::uint32_t blocks_made_ = 0;
     std::array<level_map, levels> maps_;
