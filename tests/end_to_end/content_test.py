@@ -17,6 +17,7 @@ from gateway import CTL, Client, Gateway, OPEN, Sink, password_hash
 
 PACKAGES = "/usr/lib/python3/dist-packages"  # Where a distribution's package keeps its modules.
 DOMAIN = "acme.test"
+HIDDEN = re.compile(rb"(?im)secret|^[a-z-]*bcc\s*:")  # The field: an id may have the letters.
 REFUSED = ['550-5.7.1 The attachment named "{name}"', "550-5.7.1 violates Acme's email security policy.",
            "550-5.7.1 The delivery has been blocked.",
            "550 5.7.1 For more information, contact your IT Administrator."]
@@ -202,12 +203,12 @@ class Header(Content):
                   "Resent-Bcc: secret@far.test\r\n", "Bcc: secret@far.test\r\nBcc: secret2@far.test\r\n"]
         for field in hidden:
             arrived = self.send(field + message())
-            self.assertNotRegex(arrived, rb"(?i)secret|bcc", field)
+            self.assertNotRegex(arrived, HIDDEN, field)
             self.assertRegex(arrived, rb"(?s)^Received: from c\.test .*\r\nFrom: ")
             self.assertTrue(self.by_bdat(field + message()).startswith("250 "), field)
         self.gate.wait(lambda status: status["mail"]["done"] == 2 * len(hidden))
         arrived = [path.read_bytes() for path in (self.maildir / "new").iterdir()]
-        self.assertEqual([one for one in arrived if re.search(rb"(?i)secret|bcc", one)], [])
+        self.assertEqual([one for one in arrived if HIDDEN.search(one)], [])
         clear = "553 5.7.1 From field rejected: it must name its authors once and clearly"
         for field in ("From: ceo@acme.test\r\n", "from : e@bank.test\r\n"):
             refusal = self.send(field + message())
