@@ -83,6 +83,18 @@ struct delivery_source {
     std::string ehlo;
 };
 
+using target_list = std::vector<delivery_target>;
+using source_list = std::vector<delivery_source>;
+
+[[nodiscard]] inline bool fits(const delivery_source& source, const delivery_target& target) {
+    return !source.address || source.address->is_v4() == target.address.is_v4();
+}
+
+// What leaves from there for the destination's hosts is counted together.
+[[nodiscard]] inline std::string site_name(const destination& to, const delivery_source& source) {
+    return source.address ? to.site + "@" + config::to_text(*source.address) : to.site;
+}
+
 // A destination's key: the same for all that may share a connection.
 [[nodiscard]] std::string
 destination_key(const policy::route& route, std::string_view domain, std::string_view pool);

@@ -43,7 +43,25 @@ public:
         return at == by_site_.end() ? nullptr : at->second.begin()->second;
     }
 
+    // Of those that came last the first that `serves`.
+    template <typename Serves>
+    [[nodiscard]] outbound_connection* latest_at(const site_limit& site, Serves serves) const {
+        const auto at = by_site_.find(&site);
+        if (at == by_site_.end()) {
+            return nullptr;
+        }
+        std::size_t looks = looks_max;
+        for (auto one = at->second.rbegin(); one != at->second.rend() && looks-- > 0; ++one) {
+            if (serves(*one->second)) {
+                return one->second;
+            }
+        }
+        return nullptr;
+    }
+
 private:
+    static constexpr std::size_t looks_max = 16;
+
     using in_order = std::map<std::uint64_t, outbound_connection*>;
 
     in_order all_;

@@ -141,8 +141,7 @@ private:
     [[nodiscard]] bool is_on_the_way(std::string_view address, const destination& to) const;
     void leave(connection& opened);
     void move(queued_message& message, schedule::delivery_item item, schedule::recipient_set moved);
-    // True: all that it has, and it asks again.
-    bool move_some(connection& asking);
+    bool move_some(connection& asking); // True: all that it has, and it asks again.
     [[nodiscard]] std::uint32_t tenant_number(const std::string& name);
 
     // reporter_.send() follows when all of an attempt have ended.
@@ -152,8 +151,7 @@ private:
     void note_late(const schedule::delivery_item& item);
     // After a change of `outstanding` or of an item: the spool is told.
     void settle(queued_message& message);
-    // Nobody works on it any more: it ends, or goes cold.
-    void unused(queued_message& message);
+    void unused(queued_message& message); // Nobody works on it: it ends, or goes cold.
     void item_done(queued_message& message, const schedule::delivery_item& item);
     // The item's recipients get this outcome once the message has been read.
     void end(const schedule::delivery_item& item,
@@ -170,7 +168,6 @@ private:
     // outbound_sweep.cc
     struct sweep;
     class lane_filter;
-
     void start_sweep(std::shared_ptr<sweep> made);
     void go_on(const std::shared_ptr<sweep>& under_way);
     void post_sweep(const std::shared_ptr<sweep>& under_way);
@@ -196,10 +193,10 @@ private:
     [[nodiscard]] std::int64_t clock_at(std::int64_t unix_s) const;
 
     void split_item(schedule::delivery_item& item, queued_message& message, std::size_t most);
-    // Others wait for its place, and this lane or this shard has had its share.
     [[nodiscard]] bool has_more_than_its_share(const site_limit& site, std::uint64_t limit) const;
     [[nodiscard]] bool owes_its_place(const connection& used) const;
     void leave_site(connection& used);
+    void stand_back(connection& asking);
     void note_chunks(connection& used);
     [[nodiscard]] bool must_wait_for_reports() const;
     bool take_item(connection& asking);
@@ -221,14 +218,12 @@ private:
     [[nodiscard]] std::size_t open_count() const noexcept;
     void resolved(connection& opened);
     void answer_all(connection& opened, const smtp::reply& reply);
-    // Again when the policy or the hosts have changed.
-    void set_limits(destination& to, schedule::lane_id lane);
-    [[nodiscard]] std::vector<delivery_target> targets_of(const connection& opened);
+    void set_limits(destination& to, schedule::lane_id lane); // Again when policy or hosts change.
+    [[nodiscard]] target_list targets_of(const connection& opened);
     void set_out(connection& opened);
     // False: it has no room, the lane stands in line.
-    [[nodiscard]] bool enter_site(connection& opened,
-                                  const std::vector<delivery_source>& sources,
-                                  const std::vector<delivery_target>& targets);
+    bool enter_site(connection& opened, const source_list& sources, const target_list& targets);
+    deliver::client_settings settings_for(const destination& to, const std::string& ehlo) const;
     void connect(connection& opened);
     void fail_to_open(connection& opened,
                       const std::string& why,
@@ -242,10 +237,15 @@ private:
     void close_idle(connection* one);   // Null: there is none.
     void forget_destinations();
 
+    // outbound_share.cc
+    bool take_over(connection& opened, const source_list& sources, const target_list& targets);
+    void keep_site(const connection& used);
+    void leave_lane(connection& idle);
+    void offer(connection& idle);
+
     // outbound_tls.cc
     void ask_tls(connection& opened);
-    [[nodiscard]] std::vector<delivery_target>
-    permitted(connection& opened, std::vector<delivery_target> targets, std::string& why_not);
+    [[nodiscard]] target_list permitted(connection& opened, target_list all, std::string& why_not);
     void count_session(const connection& used);
     void count_tls(const connection& used,
                    const std::string& host,

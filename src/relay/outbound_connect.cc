@@ -10,15 +10,10 @@ namespace ebbgate::relay {
 
 namespace {
 
-constexpr std::size_t targets_max = 8;        // Tried by one connection, one after another.
-constexpr std::size_t asking_max = 1000;      // Connections that wait for names.
-constexpr std::size_t cooled_max = 20'000;    // Items looked at when a lane backs off.
-constexpr std::size_t lanes_told_max = 8;     // When a site has room: some may need none any more.
-constexpr std::int64_t look_again_ms = 1'000; // For what nobody tells.
-
-bool fits(const delivery_source& source, const delivery_target& target) {
-    return !source.address || source.address->is_v4() == target.address.is_v4();
-}
+constexpr std::size_t targets_max = 8;     // Tried by one connection, one after another.
+constexpr std::size_t asking_max = 1000;   // Connections that wait for names.
+constexpr std::size_t cooled_max = 20'000; // Items looked at when a lane backs off.
+constexpr std::size_t lanes_told_max = 8;  // When a site has room: some may need none any more.
 
 std::string site_of(const destination& to) {
     if (to.hosts != nullptr) {
@@ -173,9 +168,9 @@ void outbound::set_limits(destination& to, schedule::lane_id lane) {
     scheduler_.set_connections_max(lane, to.limits.connection_limit);
 }
 
-std::vector<delivery_target> outbound::targets_of(const connection& opened) {
+target_list outbound::targets_of(const connection& opened) {
     const destination& to = *opened.to;
-    std::vector<delivery_target> targets;
+    target_list targets;
     if (to.hosts != nullptr) {
         const std::uint16_t port = context_.policy->delivery().mx_port;
         for (const dns::route_target& one : dns::in_order(*to.hosts, draw_())) {
@@ -197,35 +192,25 @@ std::vector<delivery_target> outbound::targets_of(const connection& opened) {
 }
 
 bool outbound::enter_site(connection& opened,
-                          const std::vector<delivery_source>& sources,
-                          const std::vector<delivery_target>& targets) {
+                          const source_list& sources,
+                          const target_list& targets) {
     const destination& to = *opened.to;
     for (const delivery_source& source : sources) {
         const auto is_fit = [&source](const auto& target) { return fits(source, target); };
         if (std::none_of(targets.begin(), targets.end(), is_fit)) {
             continue;
         }
-        const std::string name =
-            source.address ? to.site + "@" + config::to_text(*source.address) : to.site;
+        const std::string name = site_name(to, source);
         site_limits::site_pointer site = context_.sites.find(name);
         site->begin(to.hosts == nullptr);
         if (site->enter(context_.shard, to.limits.connection_limit)) {
-            auto& kept = opened.to->sites;
-            if (std::find(kept.begin(), kept.end(), site) == kept.end()) {
-                kept.push_back(site);
-            }
             opened.entered_as = site->connections();
             opened.site = std::move(site);
             ++entered_[opened.site.get()];
             opened.source = source;
             std::copy_if(
                 targets.begin(), targets.end(), std::back_inserter(opened.targets), is_fit);
-            for (const site_limits::site_pointer& one : kept) { // It needs no other any more.
-                lines_.remove(one->name(), opened.permit.lane);
-            }
-            // Another of its connections may have come just before, and found no room: out of line
-            // and blocked, nobody would ever unblock it.
-            scheduler_.unblock(opened.permit.lane);
+            keep_site(opened);
             return true;
         }
         close_idle(idle_.longest_at(*site));
@@ -252,7 +237,7 @@ void outbound::set_out(connection& opened) {
     set_limits(to, lane);
     const auto sources = sources_in_order(*context_.policy, to, context_.server.hostname, draw_());
     opened.misses_hosts = to.hosts != nullptr && to.hosts->is_partial;
-    std::vector<delivery_target> targets = targets_of(opened);
+    target_list targets = targets_of(opened);
     if (targets.empty() && !opened.misses_hosts) {
         answer_all(opened, lacking_reply()); // Those that it had not seen are no mail hosts now.
         return;
@@ -278,6 +263,9 @@ void outbound::set_out(connection& opened) {
         std::any_of(targets.begin(), targets.end(), [&](const delivery_target& target) {
             return target.host != targets.front().host;
         });
+    if (take_over(opened, sources, targets)) {
+        return;
+    }
     if (!enter_site(opened, sources, targets)) {
         give_back(opened);
         scheduler_.block(lane);
@@ -299,13 +287,18 @@ void outbound::set_out(connection& opened) {
     if (opened.targets.size() > targets_max) {
         opened.targets.resize(targets_max);
     }
-    opened.settings = client_settings_;
-    opened.settings.ehlo_name = opened.source.ehlo;
-    opened.settings.chunking = client_settings_.chunking && !to.refuses_chunks;
-    opened.settings.messages_max = to.limits.deliveries_per_connection;
-    opened.settings.idle_timeout_ms =
-        static_cast<std::uint64_t>(to.limits.idle_timeout.count()) * 1000;
+    opened.settings = settings_for(to, opened.source.ehlo);
     connect(opened);
+}
+
+deliver::client_settings outbound::settings_for(const destination& to,
+                                                const std::string& ehlo) const {
+    deliver::client_settings settings = client_settings_;
+    settings.ehlo_name = ehlo;
+    settings.chunking = client_settings_.chunking && !to.refuses_chunks;
+    settings.messages_max = to.limits.deliveries_per_connection;
+    settings.idle_timeout_ms = static_cast<std::uint64_t>(to.limits.idle_timeout.count()) * 1000;
+    return settings;
 }
 
 void outbound::connect(connection& opened) {

@@ -79,6 +79,16 @@ void outbound::leave_site(connection& used) {
     used.site = nullptr;
 }
 
+// Its turn is over, and what it has open is for others: the lane comes back a moment after them.
+void outbound::stand_back(connection& asking) {
+    if (has_more_than_its_share(*asking.site, asking.to->limits.connection_limit)) {
+        asking.client->shut_down(); // They are in other shards.
+        return;
+    }
+    lines_.remove(asking.site->name(), asking.permit.lane);
+    block_until(asking.permit.lane, clock_ms() + stand_back_ms);
+}
+
 // Bounces must not pile up. Where they cannot be stored at all, the disk is full, and deliveries
 // are what frees it: they go on.
 bool outbound::must_wait_for_reports() const {
@@ -112,7 +122,7 @@ bool outbound::take_item(connection& asking) {
     }
     if (asking.client->uses() > 0 && clock_ms() - asking.ready_ms >= turn_ms &&
         owes_its_place(asking)) {
-        asking.client->shut_down();
+        stand_back(asking);
         return false;
     }
     const std::int64_t now_us = context_.reactor.unix_us();
@@ -200,7 +210,7 @@ deliver::next_job_result outbound::next_job(deliver::client& client, deliver::jo
         if (!capped_.empty()) {
             close_idle(idle_.longest()); // A lane waits for what this shard may have.
         } else if (owes_its_place(asking)) {
-            close_idle(idle_.longest_at(*asking.site)); // Another lane waits for its place.
+            offer(asking);
         }
         return deliver::next_job_result::none;
     }
@@ -443,10 +453,8 @@ void outbound::on_closed(deliver::client& client, bool before_ready, const std::
 }
 
 void outbound::drop(connection& ended) {
-    if (ended.permit.stage == schedule::connection_permit::stage_type::parked) {
-        std::erase(parked_[ended.permit.lane], &ended);
-        idle_.remove(ended);
-    }
+    idle_.remove(ended);
+    leave_lane(ended);
     if (ended.is_awaited) {
         return; // That comes back here.
     }

@@ -119,9 +119,7 @@ void outbound::ask_tls(connection& opened) {
 }
 
 // Those that may be connected to, each with what is asked of it. `why_not`: of the others.
-std::vector<delivery_target> outbound::permitted(connection& opened,
-                                                 std::vector<delivery_target> targets,
-                                                 std::string& why_not) {
+target_list outbound::permitted(connection& opened, target_list targets, std::string& why_not) {
     const destination& to = *opened.to;
     std::unordered_map<std::string, host_decision> by_host;
     const auto judge = [&](const delivery_target& target) {

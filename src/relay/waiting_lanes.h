@@ -22,6 +22,8 @@
 
 namespace ebbgate::relay {
 
+inline constexpr std::int64_t look_again_ms = 1'000; // For what nobody tells.
+
 // First come, first served.
 class lane_line {
 public:

@@ -33,6 +33,8 @@ struct requirement {
     bool enforced = true;
     std::vector<std::string> names; // Host names, of which the certificate must have one.
     std::vector<tlsa> records;
+
+    bool operator==(const requirement&) const = default;
 };
 
 enum class failure : std::uint8_t {

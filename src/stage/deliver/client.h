@@ -93,6 +93,8 @@ struct client_settings {
     std::uint64_t body_timeout_ms = 180'000;     // 4.5.3.2.5, for each block
     std::uint64_t final_timeout_ms = 600'000;    // 4.5.3.2.6
     std::uint64_t idle_timeout_ms = 30'000;
+
+    bool operator==(const client_settings&) const = default;
 };
 
 class client final : public net::stream_observer {
@@ -114,6 +116,9 @@ public:
     void start();
     // There is work again for a parked client. False: it is closing and takes no more.
     [[nodiscard]] bool wake();
+
+    [[nodiscard]] bool is_idle() const noexcept { return step_ == step::idle; } // wake() works.
+
     // After the running job, QUIT and close.
     void shut_down();
     // Now, whatever runs: it ends as a lost connection does.

@@ -1,0 +1,107 @@
+// A connection that has nothing to do goes to another lane with mail for the same host. Of ten
+// thousand domains most have their mail at a few hosts: a handshake for each, and one of the
+// connections that the host takes, would be what their mail costs.
+
+#include "relay/outbound.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace ebbgate::relay {
+
+namespace {
+
+// The same would be asked of the connection, and has been.
+bool is_as_good(const delivery_target& has, const delivery_target& wanted) {
+    return has.host == wanted.host && has.address == wanted.address && has.port == wanted.port &&
+           has.server_name == wanted.server_name && has.tls->tls == wanted.tls->tls &&
+           has.tls->requirement == wanted.tls->requirement;
+}
+
+} // namespace
+
+// In the place of `opened`, which ends. False: there is none.
+bool outbound::take_over(connection& opened,
+                         const source_list& sources,
+                         const target_list& targets) {
+    // The first that fits, as it was drawn: taking what is idle of others would change the weights.
+    const auto source = std::find_if(sources.begin(), sources.end(), [&](const auto& one) {
+        return std::any_of(
+            targets.begin(), targets.end(), [&](const auto& target) { return fits(one, target); });
+    });
+    if (source == sources.end()) {
+        return false;
+    }
+    const site_limits::site_pointer site = context_.sites.find(site_name(*opened.to, *source));
+    const deliver::client_settings settings = settings_for(*opened.to, source->ehlo);
+    auto target = targets.end();
+    connection* const taken = idle_.latest_at(*site, [&](const connection& idle) {
+        target = std::find_if(targets.begin(), targets.end(), [&](const delivery_target& wanted) {
+            return is_as_good(idle.targets[idle.next_target - 1], wanted);
+        });
+        return target != targets.end() && idle.source.address == source->address &&
+               idle.settings == settings && idle.client->is_idle();
+    });
+    if (taken == nullptr) {
+        return false;
+    }
+    idle_.remove(*taken);
+    leave_lane(*taken);
+    taken->permit = std::exchange(opened.permit, {});
+    taken->to = opened.to;
+    taken->tls = std::move(opened.tls);
+    taken->targets = {*target};
+    taken->next_target = 1;
+    taken->has_other_hosts = opened.has_other_hosts;
+    taken->misses_hosts = opened.misses_hosts;
+    taken->ready_ms = clock_ms();
+    connections_.erase(&opened);
+    keep_site(*taken);
+    (void)taken->client->wake();
+    return true;
+}
+
+// It needs no other any more, and stands in no line.
+void outbound::keep_site(const connection& used) {
+    auto& kept = used.to->sites;
+    if (std::find(kept.begin(), kept.end(), used.site) == kept.end()) {
+        kept.push_back(used.site);
+    }
+    for (const site_limits::site_pointer& one : kept) {
+        lines_.remove(one->name(), used.permit.lane);
+    }
+    // Another of its connections may have come just before, and found no room: out of line and
+    // blocked, nobody would ever unblock it.
+    scheduler_.unblock(used.permit.lane);
+}
+
+// Idle, it is nobody's from here on.
+void outbound::leave_lane(connection& idle) {
+    if (idle.permit.stage == schedule::connection_permit::stage_type::parked) {
+        std::erase(parked_[idle.permit.lane], &idle);
+        scheduler_.close(idle.permit);
+    }
+}
+
+// It has no work, and others wait for its place: of this shard the first in line may take it over.
+void outbound::offer(connection& idle) {
+    if (has_more_than_its_share(*idle.site, idle.to->limits.connection_limit)) {
+        close_idle(idle_.longest_at(*idle.site));
+        return;
+    }
+    leave_lane(idle);
+    const std::string& site = idle.site->name();
+    if (lines_.is_used_up(site, clock_ms())) {
+        return;
+    }
+    if (const auto lane = lines_.take(site)) {
+        scheduler_.unblock(*lane);
+    }
+    if (lines_.has_lanes(site)) {
+        // It may need nothing any more: the others must not wait for it.
+        idle.site->wait(context_.shard);
+        lines_.time(site, clock_ms() + look_again_ms);
+    }
+}
+
+} // namespace ebbgate::relay

@@ -1,0 +1,105 @@
+#!/usr/bin/env python3
+"""Connections that go from one domain to another with the same mail host: docs/policy.md, "Connections of a host"."""
+
+import socket
+import ssl
+import tempfile
+import time
+import unittest
+
+from egress_test import Egress, at, mx
+from gateway import OPEN, Hop
+from policy_server import openssl
+
+LONG = {"idle_timeout": "1h"}
+
+
+class Share(Egress):
+    def domains(self, *names, host="127.0.0.2"):
+        return self.zone({"m.test": at(host)} | {name: mx("m.test") for name in names})
+
+    def send_each(self, gateway, names, before=0):
+        """One after the other, each when the one before has arrived."""
+        for number, name in enumerate(names):
+            self.send(gateway, [f"x@{name}"])
+            self.done(gateway, before + number + 1)
+        return {one["recipient"].split("@")[1]: one for one in gateway.events("Delivery")}
+
+    def test_one_connection_for_all_domains_of_a_host(self):
+        names = [f"d{number}.test" for number in range(30)]
+        host = self.mail_host("127.0.0.2")
+        gateway = self.by_mx(self.domains(*names))
+        events = self.send_each(gateway, names)
+        totals = host.stop()
+        self.assertEqual(totals["messages"], 30)
+        self.assertLessEqual(totals["connections"], 2)  # One a shard.
+        self.assertEqual(set(events), set(names))  # Each with its own domain's name, on the host that it went to.
+        self.assertEqual({one["peer_address"]["name"] for one in events.values()}, {"m.test"})
+        for name, event in events.items():
+            self.assertIn(name, event["site"])
+
+    def test_limits_count_over_all_of_them(self):
+        names = [f"d{number}.sink.test" for number in range(50)]
+        host = self.mail_host("127.0.0.2", options=("--expect", "2000"))
+        gateway = self.by_mx(self.domains(*names), {"messages_per_connection": 10, "connections_per_destination": 3})
+        self.bulk(gateway, 2000, 50)
+        self.done(gateway, 2000, 60)
+        totals = host.stop()
+        self.assertEqual((totals["unique"], totals["duplicates"], totals["missing"]), (2000, 0, 0))
+        self.assertEqual(totals["open_most"], 3)
+        self.assertTrue(200 <= totals["connections"] <= 320, totals["connections"])  # 2,000 without sharing.
+
+    def test_what_asks_for_tls_does_not_go_by_one_in_the_clear(self):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        with tempfile.TemporaryDirectory() as folder:
+            openssl(folder, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+                    "-subj", "/CN=m.test", "-keyout", "m.key", "-out", "m.pem")
+            context.load_cert_chain(f"{folder}/m.pem", f"{folder}/m.key")
+        hop = Hop(tls=context, port=self.port, host="127.0.0.2")
+        self.addCleanup(hop.close)
+        routes = [{"match": "clear.test", "relay": "mx", "tls": "off"}, {"match": "must.test", "relay": "mx", "tls": "required"},
+                  {"match": "*", "relay": "mx"}]
+        gateway = self.by_mx(self.domains("clear.test", "must.test", "may.test", "too.test"), LONG, routes=routes)
+        events = self.send_each(gateway, ("clear.test", "must.test", "may.test", "clear.test", "must.test", "may.test", "too.test"))
+        self.assertNotIn("tls_cipher", events["clear.test"])
+        for name in ("must.test", "may.test", "too.test"):
+            self.assertIn("tls_cipher", events[name])
+        # In each shard at most one in the clear, one that must be by TLS and one that may.
+        self.assertTrue(3 <= hop.connections <= 6, hop.connections)
+
+    def test_each_source_has_its_own(self):
+        tenants = [{"name": name, **OPEN, "domains": [f"{name}.example"], "authorized_senders": [f"@{name}.example"], "check_header_from": False,
+                    "relay_hosts": [f"127.0.9.{number + 1}/32"], "egress": {"sources": [f"127.0.2.{number + 1}"]}}
+                   for number, name in enumerate(("one", "two"))]
+        host = self.mail_host("127.0.0.2")
+        gateway = self.by_mx(self.domains("a.test", "b.test"), LONG, tenants=tenants)
+        sent = 0
+        for _ in range(3):
+            for number, name in enumerate(("one", "two")):
+                for domain in ("a.test", "b.test"):
+                    self.send(gateway, [f"x@{domain}"], client=f"127.0.9.{number + 1}", sender=f"s@{name}.example")
+                    sent += 1
+                    self.done(gateway, sent)
+        wrong = [one for one in gateway.events("Delivery")
+                 if one["source_address"]["address"] != {"one": "127.0.2.1", "two": "127.0.2.2"}[one["sender"][2:5]]]
+        totals = host.stop()
+        self.assertEqual((totals["messages"], wrong), (12, []))
+        self.assertEqual(set(totals["sources"]), {"127.0.2.1", "127.0.2.2"})
+        self.assertLessEqual(totals["connections"], 4)
+
+    def test_a_connection_that_died_meanwhile_costs_nobody_his_mail(self):
+        hop = Hop(port=self.port, host="127.0.0.2")
+        self.addCleanup(hop.close)
+        gateway = self.by_mx(self.domains("a.test", "b.test"), LONG)
+        self.send_each(gateway, ("a.test",))
+        for one in hop.open:
+            one.shutdown(socket.SHUT_RDWR)  # Without a word.
+        time.sleep(0.3)
+        began = time.monotonic()
+        self.send_each(gateway, ("b.test",), before=1)
+        self.assertLess(time.monotonic() - began, 5)
+        self.assertEqual(gateway.status()["mail"]["bounced"], 0)
+
+
+if __name__ == "__main__":
+    unittest.main()
