@@ -394,7 +394,7 @@ class Sharing(Faults):
         count = 50
         names = {"m.test": at("127.0.0.2")} | {f"d{number}.sink.test": mx("m.test") for number in range(count)}
         host = self.mail_host("127.0.0.2")
-        gateway = self.by_mx(self.zone(names), {"max_connection_rate": "5/s"})
+        gateway = self.by_mx(self.zone(names), {"max_connection_rate": "5/s", "messages_per_connection": 1})
         began = time.monotonic()
         self.bulk(gateway, count, count)
         cpu = cpu_seconds(gateway.process.pid)
