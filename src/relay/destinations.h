@@ -75,6 +75,7 @@ struct delivery_target {
     std::uint16_t port = 25;
     std::shared_ptr<const deliver::tls_decision> tls; // Of its host.
     std::string server_name;                          // For SNI.
+    std::uint16_t preference = 0;                     // Of its MX record.
 };
 
 // An address to connect from. Without one the kernel chooses.

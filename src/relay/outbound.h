@@ -119,8 +119,7 @@ private:
     static constexpr std::size_t endings_waiting_max = 1000;
     using connection = outbound_connection;
     struct placement; // Where the routes send recipients.
-
-    // In memory, with the state it had; null: its envelope cannot be read.
+    // With the state it had; null: its envelope cannot be read.
     queued_message*
     restore(const spool::recovered_message& recovered, byte_view meta, delivery_state& state);
     void enqueue(queued_message& message, const delivery_state& state);
@@ -241,6 +240,7 @@ private:
     bool take_over(connection& opened, const source_list& sources, const target_list& targets);
     void keep_site(const connection& used);
     void leave_lane(connection& idle);
+    void tell_line(const std::string& site, std::size_t most);
     void offer(connection& idle);
 
     // outbound_tls.cc

@@ -12,8 +12,8 @@ namespace {
 
 constexpr std::size_t targets_max = 8;     // Tried by one connection, one after another.
 constexpr std::size_t asking_max = 1000;   // Connections that wait for names.
+constexpr std::size_t looks_max = 64;      // At lanes in line.
 constexpr std::size_t cooled_max = 20'000; // Items looked at when a lane backs off.
-constexpr std::size_t lanes_told_max = 8;  // When a site has room: some may need none any more.
 
 std::string site_of(const destination& to) {
     if (to.hosts != nullptr) {
@@ -177,14 +177,15 @@ target_list outbound::targets_of(const connection& opened) {
             if (std::binary_search(to.without.begin(), to.without.end(), one.host->name)) {
                 continue;
             }
-            targets.push_back({one.host->name, one.address, port, nullptr, {}});
+            targets.push_back(
+                {one.host->name, one.address, port, nullptr, {}, one.host->preference});
         }
     } else if (to.route.host.literal) {
         targets.push_back(
-            {to.route.host.host, *to.route.host.literal, to.route.host.port, nullptr, {}});
+            {to.route.host.host, *to.route.host.literal, to.route.host.port, nullptr, {}, 0});
     } else {
         for (const config::ip_address& one : to.host->addresses) {
-            targets.push_back({to.route.host.host, one, to.route.host.port, nullptr, {}});
+            targets.push_back({to.route.host.host, one, to.route.host.port, nullptr, {}, 0});
         }
     }
     bad_addresses_.sort(targets, clock_ms());
@@ -213,8 +214,13 @@ bool outbound::enter_site(connection& opened,
             keep_site(opened);
             return true;
         }
-        close_idle(idle_.longest_at(*site));
-        lines_.add(name, opened.permit.lane);
+        connection* const idle = idle_.longest_at(*site);
+        close_idle(idle);
+        if (idle != nullptr) {
+            lines_.add_first(name, opened.permit.lane); // Its room is for this lane.
+        } else {
+            lines_.add(name, opened.permit.lane);
+        }
     }
     return false;
 }
@@ -402,14 +408,22 @@ void outbound::room_at(const std::string& site) {
     if (lines_.is_used_up(site, clock_ms())) {
         return;
     }
-    for (std::size_t told = 0; told < lanes_told_max; ++told) {
-        const auto lane = lines_.take(site);
-        if (!lane) {
-            return;
+    tell_line(site, lanes_told_max);
+}
+
+// The first in line, by their order; those that have nothing to send now leave it.
+void outbound::tell_line(const std::string& site, std::size_t most) {
+    std::size_t told = 0;
+    for (const schedule::lane_id lane : lines_.first(site, looks_max)) {
+        scheduler_.unblock(lane);
+        const auto seen = scheduler_.lane_at(lane, clock_ms());
+        if (!seen || seen->counters.ready == 0 || seen->waits_until_ms() != 0) {
+            lines_.remove(site, lane);
+        } else if (++told == most) {
+            break;
         }
-        scheduler_.unblock(*lane);
     }
-    if (lines_.has_lanes(site)) {
+    if (lines_.count(site) > told) {
         // Those that were told may need nothing any more: the others must not wait for them.
         context_.sites.find(site)->wait(context_.shard);
         lines_.time(site, clock_ms() + look_again_ms);

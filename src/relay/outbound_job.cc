@@ -50,7 +50,7 @@ bool outbound::has_more_than_its_share(const site_limit& site,
     const std::uint64_t most =
         std::min<std::uint64_t>(connection_limit, std::max(site.window(), 1U));
     const std::uint64_t contenders = site.contenders(context_.shard);
-    return contenders > 1 && (own >= most || own > (most + contenders - 1) / contenders);
+    return contenders > 1 && own * contenders > most;
 }
 
 bool outbound::owes_its_place(const connection& used) const {
@@ -66,6 +66,8 @@ bool outbound::owes_its_place(const connection& used) const {
 // Whoever waits is told and gets there first: this lane stands back for a moment.
 void outbound::leave_site(connection& used) {
     const bool stands_back = !stopping_ && owes_its_place(used);
+    const bool is_for_others =
+        stands_back && has_more_than_its_share(*used.site, used.to->limits.connection_limit);
     const auto entered = entered_.find(used.site.get());
     if (--entered->second == 0) {
         entered_.erase(entered);
@@ -75,14 +77,21 @@ void outbound::leave_site(connection& used) {
         lines_.remove(used.site->name(), used.permit.lane);
         block_until(used.permit.lane, clock_ms() + stand_back_ms);
     }
-    used.site->leave();
+    if (is_for_others) {
+        // Or the lanes that wait here, which hear of it first, would have it every time.
+        used.site->leave_to_others(context_.shard);
+        lines_.time(used.site->name(), clock_ms() + stand_back_ms);
+    } else {
+        used.site->leave();
+    }
     used.site = nullptr;
 }
 
 // Its turn is over, and what it has open is for others: the lane comes back a moment after them.
 void outbound::stand_back(connection& asking) {
-    if (has_more_than_its_share(*asking.site, asking.to->limits.connection_limit)) {
-        asking.client->shut_down(); // They are in other shards.
+    if (!capped_.empty() ||
+        has_more_than_its_share(*asking.site, asking.to->limits.connection_limit)) {
+        asking.client->shut_down(); // They are at other sites, or in other shards.
         return;
     }
     lines_.remove(asking.site->name(), asking.permit.lane);
@@ -209,7 +218,8 @@ deliver::next_job_result outbound::next_job(deliver::client& client, deliver::jo
         parked_[asking.permit.lane].push_back(&asking);
         if (!capped_.empty()) {
             close_idle(idle_.longest()); // A lane waits for what this shard may have.
-        } else if (owes_its_place(asking)) {
+        } else if (scheduler_.view(asking.permit.lane, clock_ms()).paused_until_ms == 0 &&
+                   owes_its_place(asking)) {
             offer(asking);
         }
         return deliver::next_job_result::none;

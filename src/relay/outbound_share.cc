@@ -36,8 +36,10 @@ bool outbound::take_over(connection& opened,
     const deliver::client_settings settings = settings_for(*opened.to, source->ehlo);
     auto target = targets.end();
     connection* const taken = idle_.latest_at(*site, [&](const connection& idle) {
+        // Never a backup while the best that works is another.
         target = std::find_if(targets.begin(), targets.end(), [&](const delivery_target& wanted) {
-            return is_as_good(idle.targets[idle.next_target - 1], wanted);
+            return wanted.preference == targets.front().preference &&
+                   is_as_good(idle.targets[idle.next_target - 1], wanted);
         });
         return target != targets.end() && idle.source.address == source->address &&
                idle.settings == settings && idle.client->is_idle();
@@ -55,7 +57,9 @@ bool outbound::take_over(connection& opened,
     taken->has_other_hosts = opened.has_other_hosts;
     taken->misses_hosts = opened.misses_hosts;
     taken->ready_ms = clock_ms();
+    taken->to->fault.clear();
     connections_.erase(&opened);
+    count_session(*taken); // Its domain's reports tell of it as of one that was opened.
     keep_site(*taken);
     (void)taken->client->wake();
     return true;
@@ -90,18 +94,8 @@ void outbound::offer(connection& idle) {
         return;
     }
     leave_lane(idle);
-    const std::string& site = idle.site->name();
-    if (lines_.is_used_up(site, clock_ms())) {
-        return;
-    }
-    if (const auto lane = lines_.take(site)) {
-        scheduler_.unblock(*lane);
-    }
-    if (lines_.has_lanes(site)) {
-        // It may need nothing any more: the others must not wait for it.
-        idle.site->wait(context_.shard);
-        lines_.time(site, clock_ms() + look_again_ms);
-    }
+    idle.permit.lane = schedule::no_lane;
+    tell_line(idle.site->name(), 1);
 }
 
 } // namespace ebbgate::relay

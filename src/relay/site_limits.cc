@@ -55,6 +55,14 @@ void site_limit::leave() {
     }
 }
 
+void site_limit::leave_to_others(std::uint32_t shard) {
+    connections_.fetch_sub(1);
+    const std::uint64_t own = mark_of(shard);
+    if (const std::uint64_t shards = waiting_.fetch_and(own) & ~own; shards != 0) {
+        owner_.tell(shards, name_, site_limits::news::room);
+    }
+}
+
 bool site_limit::is_over(std::uint32_t connections_max) const noexcept {
     return connections() > std::min(connections_max, std::max(window(), 1U));
 }

@@ -46,6 +46,8 @@ public:
     // are told that it waits, for they may have idle ones.
     [[nodiscard]] bool enter(std::uint32_t shard, std::uint32_t connections_max);
     void leave();
+    // Not told: this shard, which has had its share. It goes on waiting.
+    void leave_to_others(std::uint32_t shard);
 
     // Some shard waits for room.
     [[nodiscard]] bool is_wanted() const noexcept { return waiting_.load() != 0; }

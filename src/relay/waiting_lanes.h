@@ -23,6 +23,7 @@
 namespace ebbgate::relay {
 
 inline constexpr std::int64_t look_again_ms = 1'000; // For what nobody tells.
+inline constexpr std::size_t lanes_told_max = 8; // When a site has room: some may need none now.
 
 // First come, first served.
 class lane_line {
@@ -31,6 +32,12 @@ public:
         if (numbers_.emplace(lane, next_).second) {
             order_.emplace(next_++, lane);
         }
+    }
+
+    void add_first(schedule::lane_id lane) {
+        remove(lane);
+        numbers_.emplace(lane, --first_);
+        order_.emplace(first_, lane);
     }
 
     void remove(schedule::lane_id lane) {
@@ -46,7 +53,18 @@ public:
         return first;
     }
 
+    // Those that came first, who stay.
+    [[nodiscard]] std::vector<schedule::lane_id> first(std::size_t most) const {
+        std::vector<schedule::lane_id> lanes;
+        for (auto one = order_.begin(); one != order_.end() && lanes.size() < most; ++one) {
+            lanes.push_back(one->second);
+        }
+        return lanes;
+    }
+
     [[nodiscard]] bool empty() const noexcept { return order_.empty(); }
+
+    [[nodiscard]] std::size_t size() const noexcept { return order_.size(); }
 
     // Somebody else than this one waits.
     [[nodiscard]] bool has_others(schedule::lane_id lane) const {
@@ -56,7 +74,8 @@ public:
 private:
     std::map<std::uint64_t, schedule::lane_id> order_;
     std::unordered_map<schedule::lane_id, std::uint64_t> numbers_;
-    std::uint64_t next_ = 0;
+    std::uint64_t first_ = std::uint64_t{1} << 63;
+    std::uint64_t next_ = std::uint64_t{1} << 63;
 };
 
 // What waits for a time: lanes, or the names of sites.
@@ -95,9 +114,19 @@ class site_lines {
 public:
     void add(const std::string& site, schedule::lane_id lane) { lines_[site].lanes.add(lane); }
 
+    // It is owed the next place.
+    void add_first(const std::string& site, schedule::lane_id lane) {
+        lines_[site].lanes.add_first(lane);
+    }
+
     void remove(const std::string& site, schedule::lane_id lane) {
-        if (const auto line = lines_.find(site); line != lines_.end()) {
-            line->second.lanes.remove(lane);
+        const auto line = lines_.find(site);
+        if (line == lines_.end()) {
+            return;
+        }
+        line->second.lanes.remove(lane);
+        if (line->second.lanes.empty() && line->second.timed_ms == 0) {
+            lines_.erase(line);
         }
     }
 
@@ -106,25 +135,17 @@ public:
         return line != lines_.end() && line->second.lanes.has_others(lane);
     }
 
-    [[nodiscard]] bool has_lanes(const std::string& site) const {
+    [[nodiscard]] std::size_t count(const std::string& site) const {
         const auto line = lines_.find(site);
-        return line != lines_.end() && !line->second.lanes.empty();
+        return line == lines_.end() ? 0 : line->second.lanes.size();
     }
 
-    // The first of this site; nothing: none waits.
-    [[nodiscard]] std::optional<schedule::lane_id> take(const std::string& site) {
+    // They stay: who is told of room and finds none has not lost his place.
+    [[nodiscard]] std::vector<schedule::lane_id> first(const std::string& site,
+                                                       std::size_t most) const {
         const auto line = lines_.find(site);
-        if (line == lines_.end()) {
-            return std::nullopt;
-        }
-        std::optional<schedule::lane_id> first;
-        if (!line->second.lanes.empty()) {
-            first = line->second.lanes.take();
-        }
-        if (line->second.lanes.empty() && line->second.timed_ms == 0) {
-            lines_.erase(line);
-        }
-        return first;
+        return line == lines_.end() ? std::vector<schedule::lane_id>()
+                                    : line->second.lanes.first(most);
     }
 
     // The site is looked at again then, whoever tells of room or does not.
@@ -168,6 +189,9 @@ public:
             }
             line.timed_ms = 0;
             if (now_ms >= line.used_up_ms) {
+                if (line.lanes.empty()) {
+                    lines_.erase(found);
+                }
                 return site;
             }
             time(*site, line.used_up_ms); // It was used up again meanwhile.

@@ -18,6 +18,13 @@ class Share(Egress):
     def domains(self, *names, host="127.0.0.2"):
         return self.zone({"m.test": at(host)} | {name: mx("m.test") for name in names})
 
+    def certificate(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        openssl(folder.name, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+                "-subj", "/CN=m.test", "-keyout", "m.key", "-out", "m.pem")
+        return f"{folder.name}/m.pem", f"{folder.name}/m.key"
+
     def send_each(self, gateway, names, before=0):
         """One after the other, each when the one before has arrived."""
         for number, name in enumerate(names):
@@ -51,10 +58,7 @@ class Share(Egress):
 
     def test_what_asks_for_tls_does_not_go_by_one_in_the_clear(self):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        with tempfile.TemporaryDirectory() as folder:
-            openssl(folder, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-                    "-subj", "/CN=m.test", "-keyout", "m.key", "-out", "m.pem")
-            context.load_cert_chain(f"{folder}/m.pem", f"{folder}/m.key")
+        context.load_cert_chain(*self.certificate())
         hop = Hop(tls=context, port=self.port, host="127.0.0.2")
         self.addCleanup(hop.close)
         routes = [{"match": "clear.test", "relay": "mx", "tls": "off"}, {"match": "must.test", "relay": "mx", "tls": "required"},
@@ -66,6 +70,31 @@ class Share(Egress):
             self.assertIn("tls_cipher", events[name])
         # In each shard at most one in the clear, one that must be by TLS and one that may.
         self.assertTrue(3 <= hop.connections <= 6, hop.connections)
+
+    def test_who_cannot_use_it_gets_a_place_all_the_same(self):
+        """At one connection, two busy domains that hand it to each other, and one that asks for TLS."""
+        certificate, key = self.certificate()
+        self.mail_host("127.0.0.2", options=("--rule", "dot:delay", "--delay", "30", "--tls-certificate", certificate, "--tls-key", key))
+        routes = [{"match": "must.test", "relay": "mx", "tls": "required"}, {"match": "*", "relay": "mx"}]
+        gateway = self.by_mx(self.domains("d0.sink.test", "d1.sink.test", "must.test"), {"connections_per_destination": 1}, routes=routes)
+        self.bulk(gateway, 1500, 2)
+        for count in (1, 2):
+            began = time.monotonic()
+            self.send(gateway, ["x@must.test"])
+            gateway.wait(lambda now, count=count: sum(one["recipient"] == "x@must.test" for one in gateway.events("Delivery")) == count, 30)
+            self.assertLess(time.monotonic() - began, 10)
+        self.assertLess(gateway.status()["mail"]["done"], 1400)  # They were busy all the time.
+        gateway.kill()
+
+    def test_no_backup_because_a_connection_to_it_is_there(self):
+        zone = self.zone({"a.test": mx("m1.test", "m2.test"), "b.test": mx("m2.test", "m1.test"), "m1.test": at("127.0.0.2"),
+                          "m2.test": at("127.0.0.3")})
+        host = self.mail_host("127.0.0.2", "127.0.0.3")
+        gateway = self.by_mx(zone, LONG)
+        self.send_each(gateway, ("a.test", "b.test") * 3)
+        names = {(one["recipient"], one["peer_address"]["name"]) for one in gateway.events("Delivery")}
+        self.assertEqual(names, {("x@a.test", "m1.test"), ("x@b.test", "m2.test")})
+        self.assertEqual(host.stop()["messages"], 6)
 
     def test_each_source_has_its_own(self):
         tenants = [{"name": name, **OPEN, "domains": [f"{name}.example"], "authorized_senders": [f"@{name}.example"], "check_header_from": False,

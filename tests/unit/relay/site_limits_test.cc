@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <thread>
+#include <vector>
 
 namespace ebbgate::relay {
 namespace {
@@ -123,6 +124,30 @@ TEST(SiteLimits, WhoWasRefusedIsToldWhenThereIsRoom) {
     EXPECT_TRUE(site->enter(1, 1));
     site->leave();
     EXPECT_EQ(told, both) << "nobody waits";
+}
+
+TEST(SiteLimits, WhoHasHadItsShareLeavesToOthers) {
+    site_limits limits;
+    std::vector<std::uint32_t> told;
+    for (std::uint32_t shard = 0; shard < 3; ++shard) {
+        limits.set_listener(shard, [&told, shard](const std::string&, site_limits::news what) {
+            if (what == site_limits::news::room) {
+                told.push_back(shard);
+            }
+        });
+    }
+    const auto site = limits.find("mx");
+    site->begin(true);
+    ASSERT_TRUE(site->enter(1, 1));
+    ASSERT_FALSE(site->enter(1, 1));
+    ASSERT_FALSE(site->enter(2, 1));
+    site->leave_to_others(1);
+    EXPECT_EQ(told, (std::vector<std::uint32_t>{2}));
+    EXPECT_TRUE(site->is_wanted()) << "by the one that left";
+    ASSERT_TRUE(site->enter(2, 1));
+    site->leave();
+    EXPECT_EQ(told, (std::vector<std::uint32_t>{2, 1}));
+    EXPECT_FALSE(site->is_wanted());
 }
 
 TEST(SiteLimits, RatesAreEven) {

@@ -61,16 +61,24 @@ TEST(WaitingLanes, StandInTheLineOfEachSite) {
     lines.time("b", 100);
     lines.time("b", 150); // It has a time already.
     EXPECT_EQ(lines.next_ms(), 100);
-    EXPECT_EQ(lines.take("b"), 1U);
-    EXPECT_FALSE(lines.has_lanes("b"));
+    using lanes = std::vector<schedule::lane_id>;
+    EXPECT_EQ(lines.first("b", 8), lanes{1});
+    EXPECT_EQ(lines.count("b"), 1U) << "who is told stays";
+    lines.remove("b", 1);
+    EXPECT_EQ(lines.count("b"), 0U);
     EXPECT_EQ(lines.take_due(100), "b");
     EXPECT_FALSE(lines.take_due(100).has_value());
-    EXPECT_FALSE(lines.take("b").has_value());
-    lines.remove("a", 1);
+    lines.add("a", 3);
+    EXPECT_EQ(lines.first("a", 2), (lanes{1, 2}));
+    lines.add("a", 1); // It found no room, and keeps its place.
+    lines.add_first("a", 3);
+    EXPECT_EQ(lines.first("a", 8), (lanes{3, 1, 2}));
+    lines.add_first("a", 2);
+    EXPECT_EQ(lines.first("a", 8), (lanes{2, 3, 1}));
+    lines.remove("a", 3);
     lines.remove("c", 1);
-    EXPECT_TRUE(lines.has_lanes("a"));
-    EXPECT_EQ(lines.take("a"), 2U);
-    EXPECT_FALSE(lines.take("a").has_value());
+    EXPECT_EQ(lines.count("a"), 2U);
+    EXPECT_TRUE(lines.first("c", 8).empty());
 }
 
 TEST(WaitingLanes, LookAtASiteWhoseRateIsUsedUpWhenItIsNotAnyMore) {
@@ -87,7 +95,7 @@ TEST(WaitingLanes, LookAtASiteWhoseRateIsUsedUpWhenItIsNotAnyMore) {
     lines.use_up("a", 1000);
     lines.look_at_all(200);
     EXPECT_EQ(lines.take_due(200), "a");
-    EXPECT_EQ(lines.take("a"), 1U);
+    EXPECT_EQ(lines.count("a"), 1U);
     EXPECT_FALSE(lines.take_due(5000).has_value());
 }
 
