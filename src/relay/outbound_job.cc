@@ -50,7 +50,9 @@ bool outbound::has_more_than_its_share(const site_limit& site,
     const std::uint64_t most =
         std::min<std::uint64_t>(connection_limit, std::max(site.window(), 1U));
     const std::uint64_t contenders = site.contenders(context_.shard);
-    return contenders > 1 && own * contenders > most;
+    // Of two shards both have some when one has one more; of three or more one may have none.
+    const std::uint64_t uneven = contenders == 2 ? 1 : 0;
+    return contenders > 1 && (own >= most || own * contenders > most + uneven);
 }
 
 bool outbound::owes_its_place(const connection& used) const {
