@@ -48,7 +48,7 @@ class Gateway:
     def __init__(self, next_hop=None, server=None, policy=None, shards=2):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="ebbgate-e2e-"))
         self.errors = open(self.folder / "stderr.txt", "a")
-        self.process = None
+        self.process, self.kills = None, 0
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
                         "-nodes", "-days", "2", "-subj", "/CN=gate.test", "-keyout", self.folder / "key.pem",
                         "-out", self.folder / "cert.pem"], capture_output=True, check=True)
@@ -107,6 +107,7 @@ class Gateway:
         return code
 
     def kill(self):
+        self.kills += 1
         self.process.kill()
         self.process.wait()
         self.process.stdout.close()
@@ -119,8 +120,13 @@ class Gateway:
         return (self.folder / "log" / name).read_bytes().decode()
 
     def events(self, kind=None):
-        lines = self.log("events.jsonl").splitlines()
-        events = [json.loads(line) for line in lines]
+        events, torn = [], 0
+        for line in self.log("events.jsonl").splitlines():
+            try:
+                events.append(json.loads(line))
+            except ValueError:
+                torn += 1
+        assert torn <= self.kills, torn  # SIGKILL in the middle of a line.
         return [one for one in events if kind in (None, one["type"])]
 
     def text_log(self):

@@ -1,5 +1,7 @@
 #include "stage/outcome/log_file.h"
 
+#include <sys/stat.h>
+
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
@@ -10,8 +12,30 @@ namespace ebbgate::outcome {
 
 namespace {
 
+// A process that was killed may have left half a line: the next one must not be lost with it.
+void end_last_line(int fd, const std::string& path) {
+    struct stat seen = {};
+    if (fstat(fd, &seen) != 0 || !S_ISREG(seen.st_mode) || seen.st_size == 0) {
+        return;
+    }
+    const int reading = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (reading < 0) {
+        return;
+    }
+    char last = '\n';
+    if (pread(reading, &last, 1, seen.st_size - 1) == 1 && last != '\n') {
+        (void)!::write(fd, "\n", 1);
+    }
+    ::close(reading);
+}
+
 int open_for_append(const std::string& path) {
-    return ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0640);
+    const int fd =
+        ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0640);
+    if (fd >= 0) {
+        end_last_line(fd, path);
+    }
+    return fd;
 }
 
 } // namespace
