@@ -193,7 +193,7 @@ private:
 
     void split_item(schedule::delivery_item& item, queued_message& message, std::size_t most);
     [[nodiscard]] bool has_more_than_its_share(const site_limit& site, std::uint64_t limit) const;
-    [[nodiscard]] bool owes_its_place(const connection& used) const;
+    [[nodiscard]] bool owes_its_place(const connection& used) const; // To others that wait for it.
     void leave_site(connection& used);
     void stand_back(connection& asking);
     void note_chunks(connection& used);
@@ -228,6 +228,7 @@ private:
                       const std::string& why,
                       smtp::enhanced_status status = {4, 4, 1});
     void give_back(connection& opened); // Its permit, before anything was open.
+    void tell_line(const std::string& site, std::size_t most);
     void block_until(schedule::lane_id lane, std::int64_t until_ms);
     void unblock_due(std::int64_t now_ms);
     void cool_lane(schedule::lane_id lane);
@@ -240,7 +241,6 @@ private:
     bool take_over(connection& opened, const source_list& sources, const target_list& targets);
     void keep_site(const connection& used);
     void leave_lane(connection& idle);
-    void tell_line(const std::string& site, std::size_t most);
     void offer(connection& idle);
 
     // outbound_tls.cc

@@ -411,13 +411,13 @@ void outbound::room_at(const std::string& site) {
     tell_line(site, lanes_told_max);
 }
 
-// The first in line, by their order; those that have nothing to send now leave it.
+// The first in line, by their order; those that would open nothing now leave it.
 void outbound::tell_line(const std::string& site, std::size_t most) {
     std::size_t told = 0;
     for (const schedule::lane_id lane : lines_.first(site, looks_max)) {
         scheduler_.unblock(lane);
         const auto seen = scheduler_.lane_at(lane, clock_ms());
-        if (!seen || seen->counters.ready == 0 || seen->waits_until_ms() != 0) {
+        if (!seen || seen->counters.ready == 0 || seen->waits_until_ms() != 0 || seen->is_full) {
             lines_.remove(site, lane);
         } else if (++told == most) {
             break;

@@ -220,9 +220,9 @@ deliver::next_job_result outbound::next_job(deliver::client& client, deliver::jo
         parked_[asking.permit.lane].push_back(&asking);
         if (!capped_.empty()) {
             close_idle(idle_.longest()); // A lane waits for what this shard may have.
-        } else if (scheduler_.view(asking.permit.lane, clock_ms()).paused_until_ms == 0 &&
-                   owes_its_place(asking)) {
-            offer(asking);
+        } else if (owes_its_place(asking) &&
+                   scheduler_.view(asking.permit.lane, clock_ms()).paused_until_ms == 0) {
+            offer(asking); // What pauses this lane would mostly pause the next one too.
         }
         return deliver::next_job_result::none;
     }

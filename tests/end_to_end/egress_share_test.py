@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Connections that go from one domain to another with the same mail host: docs/policy.md, "Connections of a host"."""
+"""Connections that go from one domain to another with the same mail host: docs/policy.md, "delivery"."""
 
 import socket
 import ssl

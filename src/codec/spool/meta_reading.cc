@@ -6,6 +6,7 @@
 #include "codec/spool/format.h"
 
 #include <algorithm>
+#include <span>
 #include <vector>
 
 namespace ebbgate::spool {
