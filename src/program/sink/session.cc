@@ -119,7 +119,8 @@ bool session::answer(const char* command, std::string_view subject, std::string_
         return false;
     case misdeed::delay:
         held_ = reply;
-        sink_.reactor_.timers().set(pause_, sink_.reactor_.now_ms() + sink_.options_.delay_ms);
+        // The clock of a turn is rounded down: never less than was asked for.
+        sink_.reactor_.timers().set(pause_, sink_.reactor_.now_ms() + sink_.options_.delay_ms + 1);
         return true;
     }
     return false;
