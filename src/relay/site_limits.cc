@@ -95,8 +95,11 @@ void site_limit::succeeded(std::uint32_t connections_max) noexcept {
     if (seen / window_unit >= connections_max) {
         return;
     }
-    const std::uint32_t ceiling = ceiling_.load(std::memory_order_relaxed);
     const std::uint32_t now = seen / window_unit;
+    if (connections() < now) {
+        return; // Nothing is known of how it takes more than there are.
+    }
+    const std::uint32_t ceiling = ceiling_.load(std::memory_order_relaxed);
     if (ceiling != 0 && now >= ceiling) {
         ceiling_.store(0, std::memory_order_relaxed); // It takes more than it did.
     }

@@ -525,7 +525,7 @@ class Limits(Egress):
         self.done(gateway, 2000, 90)
         totals = host.stop()
         self.assertEqual((totals["unique"], totals["duplicates"]), (2000, 0))
-        self.assertLess(totals["turned_away"], 60, totals)
+        self.assertLess(totals["turned_away"], 30, totals)
 
     def test_421_in_a_session_is_no_loss_and_no_flood(self):
         host, gateway = self.to_sink(options=("--messages-per-connection", "3"))

@@ -12,6 +12,13 @@ namespace {
 
 constexpr std::uint32_t many = 1000;
 
+// One more message, by a site that has all the connections that it may have.
+void succeed_with_all(site_limit& site) {
+    while (site.enter(0, many)) {
+    }
+    site.succeeded(many);
+}
+
 TEST(SiteLimits, AWindowGrowsWithSuccessAndHalvesWhenItIsPushedBack) {
     site_limits limits;
     const auto site = limits.find("mx");
@@ -23,14 +30,14 @@ TEST(SiteLimits, AWindowGrowsWithSuccessAndHalvesWhenItIsPushedBack) {
     }
     EXPECT_EQ(entered, site_limit::window_first);
     for (std::uint32_t more = 0; more < 500; ++more) {
-        site->succeeded(many);
+        succeed_with_all(*site);
     }
     EXPECT_GT(site->window(), 25U);
     EXPECT_LT(site->window(), 40U);
-    while (site->enter(0, 12)) {
-        ++entered;
+    while (site->connections() > 12) {
+        site->leave();
     }
-    EXPECT_EQ(entered, 12U) << "the limit stands over the window";
+    EXPECT_FALSE(site->enter(0, 12)) << "the limit stands over the window";
     EXPECT_FALSE(site->is_over(12));
     site->pushed_back();
     EXPECT_EQ(site->window(), 6U);
@@ -48,7 +55,7 @@ TEST(SiteLimits, WhereItWasPushedBackTheWindowGrowsSlowlyAndInTheEndPast) {
     const auto successes_until = [&](std::uint32_t window) {
         int count = 0;
         while (site->window() < window && count < 100'000) {
-            site->succeeded(many);
+            succeed_with_all(*site);
             ++count;
         }
         return count;
@@ -65,13 +72,33 @@ TEST(SiteLimits, WhereItWasPushedBackTheWindowGrowsSlowlyAndInTheEndPast) {
     EXPECT_LT(successes_until(5), 10) << "four are not too many any more";
 }
 
+TEST(SiteLimits, AWindowGrowsOnlyWhileItIsFull) {
+    site_limits limits;
+    const auto site = limits.find("mx");
+    site->begin(false);
+    for (std::uint32_t entered = 0; entered < site_limit::window_first - 1; ++entered) {
+        EXPECT_TRUE(site->enter(0, many));
+    }
+    for (int more = 0; more < 1000; ++more) {
+        site->succeeded(many);
+    }
+    EXPECT_EQ(site->window(), site_limit::window_first)
+        << "four that work say nothing of how twenty would";
+    EXPECT_TRUE(site->enter(0, many));
+    for (std::uint32_t more = 0; more < site_limit::window_first + 1; ++more) {
+        site->succeeded(many);
+    }
+    EXPECT_EQ(site->window(), site_limit::window_first + 1);
+    for (int more = 0; more < 1000; ++more) {
+        site->succeeded(many);
+    }
+    EXPECT_EQ(site->window(), site_limit::window_first + 1) << "the sixth has not come yet";
+}
+
 TEST(SiteLimits, HowManyWereTooManyIsNotForgottenWhenOneLeavesMeanwhile) {
     site_limits limits;
     const auto site = limits.find("mx");
     site->begin(false);
-    while (site->window() < 4) {
-        site->succeeded(many);
-    }
     for (int entered = 0; entered < 4; ++entered) {
         EXPECT_TRUE(site->enter(0, many));
     }
@@ -79,7 +106,7 @@ TEST(SiteLimits, HowManyWereTooManyIsNotForgottenWhenOneLeavesMeanwhile) {
     site->pushed_back(4);
     int count = 0;
     while (site->window() < 4 && count < 100'000) {
-        site->succeeded(many);
+        succeed_with_all(*site);
         ++count;
     }
     EXPECT_GT(count, 60);
