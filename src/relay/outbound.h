@@ -183,8 +183,7 @@ private:
     void bounce_items(bouncing& how, queued_message& message, lane_filter& filter);
 
     // outbound_suspend.cc
-    // Nothing of this lane may be tried now, for suspensions.
-    bool keep_back(schedule::lane_id lane, const destination& to);
+    bool keep_back(schedule::lane_id lane, const destination& to); // For suspensions.
     // The item that it has is not to be tried now: it waits, and the connection asks again.
     bool keep_back(connection& asking);
     [[nodiscard]] const suspension* suspension_of(const std::string& tenant,
@@ -206,7 +205,8 @@ private:
 
     // outbound_failures.cc
     void try_other_hosts(connection& used, const smtp::reply& why);
-    void back_off(const connection& failed, const smtp::reply& why);
+    bool back_off(const connection& failed, const smtp::reply& why, bool others_work = false);
+    void wait_for_room(connection& ended);
     void tell_not_reached(schedule::lane_id lane, const smtp::reply& why);
     void expire_unrouted(std::uint64_t message_id);
 

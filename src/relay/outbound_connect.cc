@@ -333,7 +333,7 @@ void outbound::fail_to_open(connection& opened,
                             smtp::enhanced_status status) {
     opened.to->fault = why;
     context_.journal.note(context_.reactor.unix_us(), "smtp", why);
-    back_off(opened, smtp::reply(0, status, why));
+    (void)back_off(opened, smtp::reply(0, status, why));
     give_back(opened);
 }
 

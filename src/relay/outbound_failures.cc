@@ -35,16 +35,32 @@ void outbound::try_other_hosts(connection& used, const smtp::reply& why) {
     messages_.let_go(message);
 }
 
-// Nothing could be opened. The lane waits, unless other connections of it work.
-void outbound::back_off(const connection& failed, const smtp::reply& why) {
+// Nothing could be opened. The lane waits, unless other connections of it work. True: those of
+// other lanes do, and it is to wait for room.
+bool outbound::back_off(const connection& failed, const smtp::reply& why, bool others_work) {
     const schedule::lane_id lane = failed.permit.lane;
     const auto waits = [&] { return scheduler_.view(lane, clock_ms()).backed_off_until_ms != 0; };
     const bool waited = waits();
-    (void)scheduler_.refused(failed.permit, clock_ms());
+    if (scheduler_.refused(failed.permit, clock_ms(), others_work) == 0) {
+        return true;
+    }
     if (!waited && waits()) { // Once a round, however many connections it was.
         tell_not_reached(lane, why);
         cool_lane(lane);
     }
+    return false;
+}
+
+// Those of other lanes do work there: it takes no more of us for now, which is no reason to wait
+// for a time, and each time longer.
+void outbound::wait_for_room(connection& ended) {
+    const schedule::lane_id lane = ended.permit.lane;
+    const site_limits::site_pointer site = ended.site;
+    drop(ended);
+    scheduler_.block(lane);
+    lines_.add(site->name(), lane);
+    lines_.time(site->name(), clock_ms() + look_again_ms); // When the last of them has just left.
+    site->wait(context_.shard);
 }
 
 // The message that the connection was for, so far as one transaction would have carried it. It was

@@ -40,6 +40,8 @@ void outbound::on_ready(deliver::client& client) {
     ready.to->fault.clear();
     count_session(ready);
     ready.ready_ms = clock_ms();
+    ready.works = true;
+    ready.site->begin_work();
 }
 
 // Of what the site takes, shards that want some have equal parts.
@@ -70,6 +72,9 @@ void outbound::leave_site(connection& used) {
     const bool stands_back = !stopping_ && owes_its_place(used);
     const bool is_for_others =
         stands_back && has_more_than_its_share(*used.site, used.to->limits.connection_limit);
+    if (std::exchange(used.works, false)) {
+        used.site->end_work();
+    }
     const auto entered = entered_.find(used.site.get());
     if (--entered->second == 0) {
         entered_.erase(entered);
@@ -456,10 +461,21 @@ void outbound::on_closed(deliver::client& client, bool before_ready, const std::
             connect(ended); // The next address, or the next host.
             return;
         }
-        if (!is_by_tls && ended.to->without.empty()) {
-            ended.site->pushed_back(ended.entered_as); // Else the hosts that are left out do work.
+        const smtp::reply reply(0, {4, 4, 1}, ended.to->fault);
+        if (is_by_tls || !ended.to->without.empty()) { // The hosts that are left out do work.
+            (void)back_off(ended, reply);
+        } else {
+            const bool says_later = client.pushed_back() == deliver::push_back::shutdown_421 ||
+                                    client.pushed_back() == deliver::push_back::greeting_4xx;
+            ended.site->pushed_back(ended.entered_as);
+            // One that answers, and has others on their way, has taken those, as far as we know.
+            if (back_off(ended,
+                         reply,
+                         ended.site->works() || (says_later && ended.site->connections() > 1))) {
+                wait_for_room(ended);
+                return;
+            }
         }
-        back_off(ended, smtp::reply(0, {4, 4, 1}, ended.to->fault));
     }
     drop(ended);
 }

@@ -50,6 +50,7 @@ struct outbound_connection {
     std::int64_t job_began_us = 0;
     std::int64_t ready_ms = 0;     // Since when it works.
     std::uint64_t idle_number = 0; // See idle_connections.
+    bool works = false;            // Through its greeting: counted so at its site.
     bool has_item = false;         // Taken, and not yet settled.
     bool has_envelope = false;     // The reader has read it for this item.
     bool reading = false;          // Its reader is at the disk.

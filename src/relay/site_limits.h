@@ -46,6 +46,13 @@ public:
     // are told that it waits, for they may have idle ones.
     [[nodiscard]] bool enter(std::uint32_t shard, std::uint32_t connections_max);
     void leave();
+    // One that entered has come through the greeting and EHLO; end_work() before it leaves.
+    void begin_work() noexcept { ++working_; }
+
+    void end_work() noexcept { --working_; }
+
+    [[nodiscard]] bool works() const noexcept { return working_.load() != 0; }
+
     // Not told: this shard, which has had its share. It goes on waiting.
     void leave_to_others(std::uint32_t shard);
 
@@ -105,6 +112,7 @@ private:
     site_limits& owner_;
     std::string name_;
     std::atomic<std::uint32_t> connections_{0};
+    std::atomic<std::uint32_t> working_{0}; // Of them.
     std::atomic<std::uint32_t> window_{0};  // In window_unit; 0: not begun.
     std::atomic<std::uint32_t> ceiling_{0}; // Connections when it pushed back; 0: it has not.
     std::atomic<std::int64_t> message_due_us_{0};

@@ -56,6 +56,28 @@ class Share(Egress):
         self.assertEqual(totals["open_most"], 3)
         self.assertTrue(200 <= totals["connections"] <= 320, totals["connections"])  # 2,000 without sharing.
 
+    def test_a_host_that_takes_no_more_connections_puts_no_domain_off(self):
+        """It turns away what is more than two; whose connection that was says nothing of his mail."""
+        names = [f"d{number}.sink.test" for number in range(10)]
+        host = self.mail_host("127.0.0.2", options=("--connections-at-once", "2", "--rule", "dot:delay", "--delay", "5"))
+        gateway = self.by_mx(self.domains(*names), {"retry": {"first": "30s", "max": "30s"}})
+        self.bulk(gateway, 1000, 10)
+        self.done(gateway, 1000, 20)  # A domain that is put off comes back after 30 seconds.
+        totals = host.stop()
+        self.assertEqual((totals["unique"], totals["duplicates"]), (1000, 0))
+        self.assertTrue(0 < totals["turned_away"] < 40, totals)
+        self.assertEqual(gateway.events("TransientFailure"), [])
+
+    def test_a_host_that_takes_none_at_all_is_not_asked_again_and_again(self):
+        names = [f"d{number}.sink.test" for number in range(10)]
+        came = self.bad_host("127.0.0.2", b"421 4.7.0 Too many connections\r\n")
+        gateway = self.by_mx(self.domains(*names), {"retry": {"first": "30s", "max": "30s"}})
+        self.bulk(gateway, 100, 10)
+        gateway.wait(lambda now: len(gateway.events("TransientFailure")) >= 10, 15)  # Each has been told of once,
+        time.sleep(3)
+        self.assertEqual({one["recipient"].split("@")[1] for one in gateway.events("TransientFailure")}, set(names))
+        self.assertLess(len(came), 40)  # and waits.
+
     def test_what_asks_for_tls_does_not_go_by_one_in_the_clear(self):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*self.certificate())

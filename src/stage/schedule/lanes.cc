@@ -71,7 +71,9 @@ std::int64_t scheduler::pushed_back(lane_id id, std::int64_t now_ms) {
     return lane.backed_off_until_ms != 0 ? lane.backed_off_until_ms : back_off(id, now_ms);
 }
 
-std::int64_t scheduler::refused(const connection_permit& permit, std::int64_t now_ms) {
+std::int64_t scheduler::refused(const connection_permit& permit,
+                                std::int64_t now_ms,
+                                bool others_work) {
     lane_record& lane = lane_of(permit.lane);
     if (lane.backed_off_until_ms != 0) {
         return lane.backed_off_until_ms; // Its other connections failed for the same reason.
@@ -86,7 +88,7 @@ std::int64_t scheduler::refused(const connection_permit& permit, std::int64_t no
         watch(permit.lane, now_ms);
         return lane.learned_until_ms;
     }
-    return back_off(permit.lane, now_ms);
+    return others_work && working == 0 ? 0 : back_off(permit.lane, now_ms);
 }
 
 void scheduler::connected(const connection_permit& permit) {

@@ -126,8 +126,10 @@ public:
 
     // The destination refused the connection or broke it before it was of use; close() it as well.
     // When none works the whole lane waits, each time twice as long; otherwise it gets no more
-    // connections than those that work, for a while. Returns until when.
-    std::int64_t refused(const connection_permit& permit, std::int64_t now_ms);
+    // connections than those that work, for a while. Returns until when. `others_work`: those that
+    // other lanes have at the same place do, and it waits for room there: then no time is set, 0.
+    std::int64_t
+    refused(const connection_permit& permit, std::int64_t now_ms, bool others_work = false);
     // The destination greeted us: its back-off and probing end.
     void connected(const connection_permit& permit);
     // It asks for less: nothing leaves before the back-off that refused() would give ends.

@@ -156,7 +156,7 @@ private:
             return;
         }
         if (one.permit.stage == connection_permit::stage_type::opening && random_() % 2 == 0) {
-            scheduler_.refused(one.permit, now_ms_);
+            scheduler_.refused(one.permit, now_ms_, random_() % 4 == 0);
         }
         scheduler_.close(one.permit);
         connections_.erase(connections_.begin() + static_cast<std::ptrdiff_t>(index));

@@ -242,6 +242,23 @@ TEST_F(Schedule, ARefusalBesideWorkingConnectionsOnlyLimitsTheirNumber) {
     EXPECT_TRUE(scheduler_.next_due(until + second).has_value());
 }
 
+TEST_F(Schedule, ARefusalWhereConnectionsOfOtherLanesWorkSetsNoTime) {
+    for (std::uint64_t id = 0; id < 50; ++id) {
+        scheduler_.add(item(id), "a:25", start);
+    }
+    for (int round = 0; round < 3; ++round) {
+        connection_permit refused = open(start);
+        EXPECT_EQ(scheduler_.refused(refused, start, true), 0);
+        scheduler_.close(refused);
+    }
+    EXPECT_TRUE(scheduler_.next_due(start).has_value()) << "the owner blocks it until there is room";
+    // They are gone: the first wait is as if nothing had been.
+    connection_permit alone = open(start);
+    EXPECT_LE(scheduler_.refused(alone, start, false), start + 36 * second);
+    scheduler_.close(alone);
+    EXPECT_FALSE(scheduler_.next_due(start).has_value());
+}
+
 TEST_F(Schedule, ADeadLaneNeverSlowsALiveOne) {
     for (std::uint64_t id = 0; id < 100'000; ++id) {
         scheduler_.add(item(id), "dead:25", start);
