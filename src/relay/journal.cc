@@ -303,7 +303,7 @@ void journal::attempted(std::int64_t unix_us,
         event.tls_peer_subject_name = place.tls_session->verdict.peer;
     }
     event.egress_source = place.source;
-    event.source_address = place.source;
+    event.source_address = place.source_address;
     events_.append(event_lines_, event);
     after_line();
 }

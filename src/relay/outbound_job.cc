@@ -284,6 +284,7 @@ attempt_place outbound::place_of(const connection& used) const {
     place.address = client.where().address.address;
     place.port = client.where().address.port;
     place.source = used.source.address ? config::to_text(*used.source.address) : std::string();
+    place.source_address = client.local_address();
     place.connection_uses = client.uses();
     place.tls = deliver::log_text(
         *used.targets[used.next_target - 1].tls, client.tls_state(), client.tls_facts());

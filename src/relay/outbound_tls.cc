@@ -187,8 +187,9 @@ void outbound::count_tls(const connection& used,
     session.domain = to.domain;
     session.policy_type = decision.policy;
     session.result = result;
-    session.sending_ip =
-        used.source.address ? config::to_text(*used.source.address) : std::string();
+    if (used.client != nullptr) { // Else there was no connection, for no host may be used.
+        session.sending_ip = used.client->local_address();
+    }
     session.mx_host = host;
     const mta_sts::found_policy& sts = used.tls->sts;
     if (decision.policy == tls_report::policy_type::no_policy_found && sts.fault) {

@@ -179,6 +179,8 @@ class DeliveryTls(unittest.TestCase):
             if good := policy["summary"]["total-successful-session-count"]:
                 counted[kind, "success"] = good
             for detail in policy.get("failure-details", []):
+                if detail["result-type"].startswith(("starttls", "certificate")):  # Met by a connection, not at its policy.
+                    self.assertEqual(detail["sending-mta-ip"], "127.0.0.1")
                 counted[kind, detail["result-type"]] = detail["failed-session-count"]
         return counted
 

@@ -300,6 +300,8 @@ class Sources(Egress):
         self.assertEqual(set(totals["ehlo"]), {"one.mta.test", "two.mta.test", "gate.test"})
         self.assertIn("127.0.2.1", events["a@one.test"])
         self.assertIn("127.0.2.2", events["a@two.test"])
+        self.assertEqual(events["a@none.test"], "127.0.0.1")  # That the kernel chose.
+        self.assertEqual({one["sender"] for one in gateway.events("Delivery") if "egress_source" not in one}, {"a@none.test"})
 
     def test_a_route_decides_the_source(self):
         tenants = self.tenants(one={"sources": ["127.0.2.1"]})
@@ -327,7 +329,7 @@ class Sources(Egress):
         self.done(gateway, 2, 15)
         sent = {one["recipient"]: (one["peer_address"]["addr"], one["source_address"]["address"] if "source_address" in one else "")
                 for one in gateway.events("Delivery")}
-        self.assertEqual(sent, {"x@d.test": ("::1", "::1"), "x@e.test": ("127.0.0.3", "")})
+        self.assertEqual(sent, {"x@d.test": ("::1", "::1"), "x@e.test": ("127.0.0.3", "127.0.0.1")})
         code, out, err = gateway.ctl("queue", "--json")
         self.assertEqual(code, 0, err)
         (lane,) = [one for one in json.loads(out)["lanes"] if one["destination"] == "four.test"]

@@ -17,14 +17,7 @@ namespace ebbgate::sink {
 
 namespace {
 
-// Of a connection, by getpeername() or getsockname().
-config::endpoint end_of(int fd, int (*name)(int, sockaddr*, socklen_t*)) {
-    sockaddr_storage address{};
-    socklen_t bytes = sizeof address;
-    if (name(fd, reinterpret_cast<sockaddr*>(&address), &bytes) != 0) {
-        return {};
-    }
-    const net::peer_name shown = net::name_of(address);
+config::endpoint endpoint_of(const net::peer_name& shown) {
     const auto parsed = config::parse_ip_address(shown.address);
     return parsed ? config::endpoint{*parsed, shown.port} : config::endpoint{};
 }
@@ -67,8 +60,8 @@ result<std::vector<std::uint16_t>> sink::start() {
 }
 
 void sink::on_accepted(int fd) noexcept {
-    const config::endpoint from = end_of(fd, getpeername);
-    const config::endpoint to = end_of(fd, getsockname);
+    const config::endpoint from = endpoint_of(net::peer_of(fd));
+    const config::endpoint to = endpoint_of(net::local_of(fd));
     if (!to.address.is_loopback() && options_.only_loopback) {
         close(fd); // It listens everywhere, for loopback's many addresses.
         return;

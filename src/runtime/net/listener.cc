@@ -38,6 +38,16 @@ void set_option(int fd, int level, int name, int value) {
     (void)setsockopt(fd, level, name, &value, sizeof value);
 }
 
+// Of a connection, by getpeername() or getsockname().
+peer_name end_of(int fd, int (*ask)(int, sockaddr*, socklen_t*)) {
+    sockaddr_storage address{};
+    socklen_t bytes = sizeof address;
+    if (ask(fd, reinterpret_cast<sockaddr*>(&address), &bytes) != 0) {
+        return {"unknown", 0};
+    }
+    return name_of(address);
+}
+
 } // namespace
 
 peer_name name_of(const sockaddr_storage& address) {
@@ -60,12 +70,11 @@ peer_name name_of(const sockaddr_storage& address) {
 }
 
 peer_name peer_of(int fd) {
-    sockaddr_storage address{};
-    socklen_t bytes = sizeof address;
-    if (getpeername(fd, reinterpret_cast<sockaddr*>(&address), &bytes) != 0) {
-        return {"unknown", 0};
-    }
-    return name_of(address);
+    return end_of(fd, getpeername);
+}
+
+peer_name local_of(int fd) {
+    return end_of(fd, getsockname);
 }
 
 listener::listener(task::reactor& reactor, listener_observer& observer)

@@ -27,6 +27,7 @@ struct peer_name {
 
 [[nodiscard]] peer_name name_of(const sockaddr_storage& address);
 [[nodiscard]] peer_name peer_of(int fd);
+[[nodiscard]] peer_name local_of(int fd);
 
 struct bind_address {
     std::string address; // IP literal.

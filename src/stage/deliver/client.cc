@@ -50,6 +50,7 @@ void client::on_connected(int fd) noexcept {
         finish(true, std::strerror(-fd));
         return;
     }
+    local_address_ = destination_.source.empty() ? net::local_of(fd).address : destination_.source;
     stream_ = new net::stream(reactor_, flusher_, fd, *this);
     parser_ = {};
     peer_ = {};

@@ -141,6 +141,9 @@ public:
 
     [[nodiscard]] const deliver::destination& where() const noexcept { return destination_; }
 
+    // That it connected from; empty before.
+    [[nodiscard]] const std::string& local_address() const noexcept { return local_address_; }
+
     // In one transaction: what the destination says (RFC 9422), else what RFC 5321 4.5.3.1.8 has it
     // take at least.
     [[nodiscard]] std::size_t recipients_max() const noexcept {
@@ -248,6 +251,7 @@ private:
     const client_settings& settings_;
     std::shared_ptr<tls::context> tls_;
     deliver::destination destination_;
+    std::string local_address_;
     client_owner& owner_;
     net::stream* stream_ = nullptr;
     deadline_timer deadline_;
