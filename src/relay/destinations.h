@@ -60,12 +60,13 @@ struct destination {
     std::string site;                             // Without the source.
     std::vector<site_limits::site_pointer> sites; // Those that were used, so that they stay.
     policy::shaping limits;
-    std::uint64_t limits_of = 0;         // The policy's number; 0: there are none yet.
-    std::uint64_t made_by = 0;           // The policy whose routes led here,
-    std::uint64_t is_of = 0;             // and the latest whose routes still do.
-    std::string fault;                   // Why the latest connection never worked.
-    std::uint32_t deferred_in_a_row = 0; // By replies that ask for less.
-    bool refuses_chunks = false;         // A host offers CHUNKING and does not know BDAT.
+    std::uint64_t limits_of = 0;            // The policy's number; 0: there are none yet.
+    std::uint64_t made_by = 0;              // The policy whose routes led here,
+    std::uint64_t is_of = 0;                // and the latest whose routes still do.
+    std::string fault;                      // Why the latest connection never worked.
+    std::uint32_t deferred_in_a_row = 0;    // By replies that ask for less.
+    std::uint32_t turned_away_in_a_row = 0; // By a site that others use.
+    bool refuses_chunks = false;            // A host offers CHUNKING and does not know BDAT.
 };
 
 // An address to connect to.

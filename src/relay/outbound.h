@@ -184,10 +184,8 @@ private:
 
     // outbound_suspend.cc
     bool keep_back(schedule::lane_id lane, const destination& to); // For suspensions.
-    // The item that it has is not to be tried now: it waits, and the connection asks again.
-    bool keep_back(connection& asking);
-    [[nodiscard]] const suspension* suspension_of(const std::string& tenant,
-                                                  std::string_view domain) const;
+    bool keep_back(connection& asking); // Its item is not to be tried now: it waits.
+    const suspension* suspension_of(const std::string& tenant, std::string_view domain) const;
     [[nodiscard]] std::int64_t clock_at(std::int64_t unix_s) const;
 
     void split_item(schedule::delivery_item& item, queued_message& message, std::size_t most);
@@ -242,6 +240,8 @@ private:
     void keep_site(const connection& used);
     void leave_lane(connection& idle);
     void offer(connection& idle);
+    void give_way(const site_limit& site);
+    void close_spare(const std::string& site);
 
     // outbound_tls.cc
     void ask_tls(connection& opened);

@@ -160,6 +160,9 @@ void outbound::set_limits(destination& to, schedule::lane_id lane) {
         hosts.push_back(to.route.host.host);
     }
     if (std::string site = site_of(to); site != to.site) {
+        for (const site_limits::site_pointer& one : to.sites) {
+            lines_.remove(one->name(), lane);
+        }
         to.site = std::move(site);
         to.sites.clear();
     }
@@ -390,6 +393,7 @@ void outbound::unblock_due(std::int64_t now_ms) {
     }
     while (const auto site = lines_.take_due(now_ms)) {
         room_at(*site);
+        close_spare(*site);
     }
     // As many as there is room for: each that opens nothing leaves it to the next.
     for (std::size_t room = asking_max - std::min(asking_max, asking_);
@@ -413,11 +417,17 @@ void outbound::room_at(const std::string& site) {
 
 // The first in line, by their order; those that would open nothing now leave it.
 void outbound::tell_line(const std::string& site, std::size_t most) {
+    const auto is_here = [this,
+                          &site](schedule::lane_id lane) { // Its mail may go elsewhere by now.
+        const auto to = destinations_.find(std::string(scheduler_.destination(lane)));
+        return to != destinations_.end() && site.starts_with(to->second.site);
+    };
     std::size_t told = 0;
     for (const schedule::lane_id lane : lines_.first(site, looks_max)) {
         scheduler_.unblock(lane);
         const auto seen = scheduler_.lane_at(lane, clock_ms());
-        if (!seen || seen->counters.ready == 0 || seen->waits_until_ms() != 0 || seen->is_full) {
+        if (!seen || seen->counters.ready == 0 || seen->waits_until_ms() != 0 || seen->is_full ||
+            !is_here(lane)) {
             lines_.remove(site, lane);
         } else if (++told == most) {
             break;
@@ -433,8 +443,12 @@ void outbound::tell_line(const std::string& site, std::size_t most) {
 void outbound::wanted_at(const std::string& site) {
     const site_limits::site_pointer at = context_.sites.find(site);
     connection* const idle = idle_.longest_at(*at);
-    if (idle != nullptr && has_more_than_its_share(*at, idle->to->limits.connection_limit)) {
-        close_idle(idle);
+    if (idle != nullptr) {
+        if (has_more_than_its_share(*at, idle->to->limits.connection_limit)) {
+            close_idle(idle);
+        } else {
+            give_way(*at);
+        }
     }
 }
 

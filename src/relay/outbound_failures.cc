@@ -51,9 +51,9 @@ bool outbound::back_off(const connection& failed, const smtp::reply& why, bool o
     return false;
 }
 
-// Those of other lanes do work there: it takes no more of us for now, which is no reason to wait
-// for a time, and each time longer.
+// No reason to wait for a time, and each time longer.
 void outbound::wait_for_room(connection& ended) {
+    ++ended.to->turned_away_in_a_row;
     const schedule::lane_id lane = ended.permit.lane;
     const site_limits::site_pointer site = ended.site;
     drop(ended);

@@ -20,6 +20,19 @@ constexpr std::int64_t reports_pause_ms = 100;
 constexpr std::int64_t turn_ms = 1'000;
 constexpr std::int64_t stand_back_ms = 20;
 
+constexpr std::uint32_t turned_away_max = 5; // In a row, before a lane is put off like any other.
+
+// It says that it takes no more for now, and connections of other lanes work there; one that
+// answers, and has others on their way, has taken those, as far as we know. But it may mean this
+// lane only, which it shows by going on so.
+bool is_full(const outbound_connection& failed, deliver::push_back push, std::int64_t now_ms) {
+    if ((push != deliver::push_back::shutdown_421 && push != deliver::push_back::greeting_4xx) ||
+        !failed.to->without.empty() || failed.to->turned_away_in_a_row >= turned_away_max) {
+        return false;
+    }
+    return failed.site->works(now_ms) || failed.site->connections() > 1;
+}
+
 } // namespace
 
 void outbound::wake(schedule::lane_id lane) {
@@ -39,6 +52,7 @@ void outbound::on_ready(deliver::client& client) {
     bad_addresses_.worked(ready.targets[ready.next_target - 1].address);
     ready.to->fault.clear();
     count_session(ready);
+    ready.to->turned_away_in_a_row = 0;
     ready.ready_ms = clock_ms();
     ready.works = true;
     ready.site->begin_work();
@@ -73,7 +87,7 @@ void outbound::leave_site(connection& used) {
     const bool is_for_others =
         stands_back && has_more_than_its_share(*used.site, used.to->limits.connection_limit);
     if (std::exchange(used.works, false)) {
-        used.site->end_work();
+        used.site->end_work(clock_ms());
     }
     const auto entered = entered_.find(used.site.get());
     if (--entered->second == 0) {
@@ -89,7 +103,7 @@ void outbound::leave_site(connection& used) {
         used.site->leave_to_others(context_.shard);
         lines_.time(used.site->name(), clock_ms() + stand_back_ms);
     } else {
-        used.site->leave();
+        used.site->leave(context_.shard);
     }
     used.site = nullptr;
 }
@@ -225,7 +239,7 @@ deliver::next_job_result outbound::next_job(deliver::client& client, deliver::jo
         parked_[asking.permit.lane].push_back(&asking);
         if (!capped_.empty()) {
             close_idle(idle_.longest()); // A lane waits for what this shard may have.
-        } else if (owes_its_place(asking) &&
+        } else if (asking.site->is_wanted() &&
                    scheduler_.view(asking.permit.lane, clock_ms()).paused_until_ms == 0) {
             offer(asking); // What pauses this lane would mostly pause the next one too.
         }
@@ -309,12 +323,12 @@ void outbound::note_push(connection& used,
     if (std::any_of(outcomes.begin(), outcomes.end(), [](const auto& one) {
             return one.result == deliver::attempt_result::delivered;
         })) {
-        used.site->succeeded(used.to->limits.connection_limit);
+        used.site->succeeded(used.to->limits.connection_limit, clock_ms());
         used.to->deferred_in_a_row = 0;
     }
     switch (outcome.push) {
     case deliver::push_back::shutdown_421:
-        used.site->pushed_back();
+        used.site->pushed_back(clock_ms());
         if (used.client->uses() <= 1) {
             (void)scheduler_.pushed_back(lane, clock_ms()); // It takes nothing at all now.
         }
@@ -322,7 +336,7 @@ void outbound::note_push(connection& used,
     case deliver::push_back::rate_4xx:
         if (++used.to->deferred_in_a_row >= deferred_in_a_row_max) {
             used.to->deferred_in_a_row = 0;
-            used.site->pushed_back();
+            used.site->pushed_back(clock_ms());
             (void)scheduler_.pushed_back(lane, clock_ms());
             return;
         }
@@ -452,9 +466,11 @@ void outbound::on_closed(deliver::client& client, bool before_ready, const std::
         const bool is_by_tls = target.tls->tls == deliver::tls_use::required &&
                                client.tls_state() != deliver::tls_state::untried &&
                                client.tls_state() != deliver::tls_state::established;
-        if (!is_by_tls) {
+        const bool has_room = is_by_tls || !is_full(ended, client.pushed_back(), clock_ms());
+        if (!is_by_tls && has_room) {
             bad_addresses_.failed(target.address, clock_ms());
         }
+        ended.has_failed_otherwise = ended.has_failed_otherwise || has_room;
         ended.to->fault = "connect to " + target.host + "[" + config::to_text(target.address) +
                           "]:" + std::to_string(target.port) + ": " + why;
         context_.journal.note(context_.reactor.unix_us(), "smtp", ended.to->fault);
@@ -462,20 +478,14 @@ void outbound::on_closed(deliver::client& client, bool before_ready, const std::
             connect(ended); // The next address, or the next host.
             return;
         }
-        const smtp::reply reply(0, {4, 4, 1}, ended.to->fault);
-        if (is_by_tls || !ended.to->without.empty()) { // The hosts that are left out do work.
-            (void)back_off(ended, reply);
-        } else {
-            const bool says_later = client.pushed_back() == deliver::push_back::shutdown_421 ||
-                                    client.pushed_back() == deliver::push_back::greeting_4xx;
-            ended.site->pushed_back(ended.entered_as);
-            // One that answers, and has others on their way, has taken those, as far as we know.
-            if (back_off(ended,
-                         reply,
-                         ended.site->works() || (says_later && ended.site->connections() > 1))) {
-                wait_for_room(ended);
-                return;
-            }
+        if (!is_by_tls && ended.to->without.empty()) {
+            // Else the hosts that are left out do work.
+            ended.site->turned_away(ended.entered_as, clock_ms());
+        }
+        if (back_off(
+                ended, smtp::reply(0, {4, 4, 1}, ended.to->fault), !ended.has_failed_otherwise)) {
+            wait_for_room(ended);
+            return;
         }
     }
     drop(ended);

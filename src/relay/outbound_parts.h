@@ -48,17 +48,18 @@ struct outbound_connection {
     queued_message* message = nullptr; // In work, kept.
     std::unique_ptr<spool::message_reader> reader;
     std::int64_t job_began_us = 0;
-    std::int64_t ready_ms = 0;     // Since when it works.
-    std::uint64_t idle_number = 0; // See idle_connections.
-    bool works = false;            // Through its greeting: counted so at its site.
-    bool has_item = false;         // Taken, and not yet settled.
-    bool has_envelope = false;     // The reader has read it for this item.
-    bool reading = false;          // Its reader is at the disk.
-    bool is_awaited = false;       // Something under way comes back to it: it stays until then.
-    bool damaged = false;          // The stored body is: the attempt's failure is for good.
-    bool block_due = false;        // The event that it waits for brings a block.
-    bool has_other_hosts = false;  // Among `targets` before they were cut.
-    bool misses_hosts = false;     // There are more, of which DNS says nothing for now.
+    std::int64_t ready_ms = 0;         // Since when it works.
+    std::uint64_t idle_number = 0;     // See idle_connections.
+    bool works = false;                // Through its greeting: counted so at its site.
+    bool has_failed_otherwise = false; // Than by a host that is full.
+    bool has_item = false;             // Taken, and not yet settled.
+    bool has_envelope = false;         // The reader has read it for this item.
+    bool reading = false;              // Its reader is at the disk.
+    bool is_awaited = false;           // Something under way comes back to it: it stays until then.
+    bool damaged = false;              // The stored body is: the attempt's failure is for good.
+    bool block_due = false;            // The event that it waits for brings a block.
+    bool has_other_hosts = false;      // Among `targets` before they were cut.
+    bool misses_hosts = false;         // There are more, of which DNS says nothing for now.
 };
 
 [[nodiscard]] inline smtp::reply damaged_reply() {

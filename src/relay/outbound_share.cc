@@ -11,6 +11,8 @@ namespace ebbgate::relay {
 
 namespace {
 
+constexpr std::int64_t spare_ms = 50;
+
 // The same would be asked of the connection, and has been.
 bool is_as_good(const delivery_target& has, const delivery_target& wanted) {
     return has.host == wanted.host && has.address == wanted.address && has.port == wanted.port &&
@@ -56,6 +58,7 @@ bool outbound::take_over(connection& opened,
     taken->next_target = 1;
     taken->has_other_hosts = opened.has_other_hosts;
     taken->misses_hosts = opened.misses_hosts;
+    taken->to->turned_away_in_a_row = 0;
     taken->ready_ms = clock_ms();
     taken->to->fault.clear();
     connections_.erase(&opened);
@@ -89,13 +92,32 @@ void outbound::leave_lane(connection& idle) {
 
 // It has no work, and others wait for its place: of this shard the first in line may take it over.
 void outbound::offer(connection& idle) {
-    if (has_more_than_its_share(*idle.site, idle.to->limits.connection_limit)) {
-        close_idle(idle_.longest_at(*idle.site));
-        return;
+    const site_limit& site = *idle.site;
+    if (has_more_than_its_share(site, idle.to->limits.connection_limit)) {
+        close_idle(idle_.longest_at(site));
+    } else if (lines_.has_others(site.name(), idle.permit.lane)) {
+        const std::string name = site.name();
+        leave_lane(idle);
+        idle.permit.lane = schedule::no_lane;
+        tell_line(name, 1);
+    } else {
+        give_way(site);
     }
-    leave_lane(idle);
-    idle.permit.lane = schedule::no_lane;
-    tell_line(idle.site->name(), 1);
+}
+
+// What is idle is for those that wait in other shards, when nobody here does: if it still is in a
+// moment, for a handshake costs more than that.
+void outbound::give_way(const site_limit& site) {
+    if (site.contenders(context_.shard) > 1 && lines_.count(site.name()) == 0) {
+        lines_.time(site.name(), clock_ms() + spare_ms);
+    }
+}
+
+void outbound::close_spare(const std::string& site) {
+    const site_limits::site_pointer at = context_.sites.find(site);
+    if (at->contenders(context_.shard) > 1 && lines_.count(site) == 0) {
+        close_idle(idle_.longest_at(*at));
+    }
 }
 
 } // namespace ebbgate::relay

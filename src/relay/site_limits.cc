@@ -44,14 +44,17 @@ bool site_limit::enter(std::uint32_t shard, std::uint32_t connections_max) {
     return false;
 }
 
-void site_limit::wait(std::uint32_t shard) noexcept {
-    waiting_.fetch_or(mark_of(shard));
+void site_limit::wait(std::uint32_t shard) {
+    const std::uint64_t mark = mark_of(shard);
+    if ((waiting_.fetch_or(mark) & mark) == 0) {
+        owner_.tell(~mark, name_, site_limits::news::wanted);
+    }
 }
 
-void site_limit::leave() {
+void site_limit::leave(std::uint32_t shard) {
     connections_.fetch_sub(1);
     if (const std::uint64_t shards = waiting_.exchange(0); shards != 0) {
-        owner_.tell(shards, name_, site_limits::news::room);
+        owner_.tell(shards, name_, site_limits::news::room, shard + 1);
     }
 }
 
@@ -59,7 +62,7 @@ void site_limit::leave_to_others(std::uint32_t shard) {
     connections_.fetch_sub(1);
     const std::uint64_t own = mark_of(shard);
     if (const std::uint64_t shards = waiting_.fetch_and(own) & ~own; shards != 0) {
-        owner_.tell(shards, name_, site_limits::news::room);
+        owner_.tell(shards, name_, site_limits::news::room, shard + 1);
     }
 }
 
@@ -90,37 +93,55 @@ std::int64_t site_limit::take(std::atomic<std::int64_t>& due_us,
     }
 }
 
-void site_limit::succeeded(std::uint32_t connections_max) noexcept {
+void site_limit::succeeded(std::uint32_t connections_max, std::int64_t now_ms) {
     std::uint32_t seen = window_.load(std::memory_order_relaxed);
-    if (seen / window_unit >= connections_max) {
-        return;
-    }
     const std::uint32_t now = seen / window_unit;
-    if (connections() < now) {
+    const std::uint32_t working = working_.load(std::memory_order_relaxed);
+    if (now >= connections_max || connections() < now || working < now / working_part) {
         return; // Nothing is known of how it takes more than there are.
     }
-    const std::uint32_t ceiling = ceiling_.load(std::memory_order_relaxed);
-    if (ceiling != 0 && now >= ceiling) {
-        ceiling_.store(0, std::memory_order_relaxed); // It takes more than it did.
+    std::uint32_t ceiling = ceiling_.load(std::memory_order_relaxed);
+    const bool is_held = now_ms - ceiling_ms_.load(std::memory_order_relaxed) < ceiling_hold_ms;
+    if (ceiling != 0 && working >= ceiling) {
+        // It takes more than it did; or of those that came together, more than it seemed.
+        ceiling = is_held ? working + 1 : 0;
+        ceiling_.store(ceiling, std::memory_order_relaxed);
     }
-    const bool is_near = ceiling != 0 && now < ceiling && now + 1 >= ceiling;
+    const bool is_near = ceiling != 0 && now + 1 >= ceiling;
     const std::uint32_t more =
         std::max(1U, window_unit * window_unit / std::max(seen, 1U) / (is_near ? slow_part : 1));
-    window_.compare_exchange_weak(seen, seen + more, std::memory_order_relaxed);
-    if ((seen + more) / window_unit != seen / window_unit) {
+    const std::uint32_t most =
+        ceiling == 0 ? window_all : (ceiling + (is_held ? 0 : 1)) * window_unit - 1;
+    const std::uint32_t next = std::min(seen + more, most);
+    if (next <= seen) {
+        return;
+    }
+    window_.compare_exchange_weak(seen, next, std::memory_order_relaxed);
+    if (next / window_unit != now) {
         if (const std::uint64_t shards = waiting_.exchange(0); shards != 0) {
             owner_.tell(shards, name_, site_limits::news::room);
         }
     }
 }
 
-void site_limit::pushed_back(std::uint32_t entered_as) noexcept {
+void site_limit::pushed_back(std::int64_t now_ms) noexcept {
+    lower(std::max(connections(), 1U), 0, now_ms);
+}
+
+void site_limit::turned_away(std::uint32_t entered_as, std::int64_t now_ms) noexcept {
+    lower(std::max({connections(), entered_as, 1U}), working_.load(), now_ms);
+}
+
+// `used` were too many, `working` are not.
+void site_limit::lower(std::uint32_t used, std::uint32_t working, std::int64_t now_ms) noexcept {
     std::uint32_t seen = window_.load();
-    const std::uint32_t used = std::max({connections(), entered_as, 1U});
-    ceiling_.store(std::min(used, std::max(seen / window_unit, 1U)));
+    ceiling_.store(
+        std::max(std::min(used, std::max(seen / window_unit, 1U)), working == 0 ? 0 : working + 1));
+    ceiling_ms_.store(now_ms);
     // Of what it has, when the window was never full.
-    (void)window_.compare_exchange_strong(
-        seen, std::max(window_unit, std::min(seen, used * window_unit) / 2));
+    const std::uint32_t half = std::min(seen, used * window_unit) / 2;
+    const std::uint32_t kept = std::min(seen, working * window_unit);
+    (void)window_.compare_exchange_strong(seen, std::max({window_unit, half, kept}));
 }
 
 site_limits::site_pointer site_limits::find(const std::string& name) {
@@ -146,8 +167,12 @@ void site_limits::set_listener(std::uint32_t shard, listener tell) {
     listeners_[shard] = std::move(tell);
 }
 
-void site_limits::tell(std::uint64_t shards, const std::string& name, news what) const {
-    for (std::size_t shard = 0; shard < listeners_.size(); ++shard) {
+void site_limits::tell(std::uint64_t shards,
+                       const std::string& name,
+                       news what,
+                       std::size_t first) const {
+    for (std::size_t place = 0; place < listeners_.size(); ++place) {
+        const std::size_t shard = (first + place) % listeners_.size();
         if ((shards >> (shard % shards_max) & 1) != 0 && listeners_[shard]) {
             listeners_[shard](name, what);
         }

@@ -9,9 +9,12 @@
 //         else is atomic.
 //
 // The window is Postfix's idea (SCHEDULER_README): it begins small, grows by one for each round of
-// successes, and halves when the site pushes back. How many connections there were then is
-// remembered: up to one less it grows again as before, from there on slowly, until it has gone
-// past.
+// successes while it is full, and halves when the site pushes back. How many connections there were
+// then is the ceiling: up to one less it grows again as before; so many are tried again slowly, not
+// before ceiling_hold_ms, and when they work, there is no ceiling any more. A connection that is
+// turned away says nothing of those that work: these stay.
+//
+// Times are milliseconds of a clock that never goes back, the same in all shards.
 
 #pragma once
 
@@ -37,6 +40,9 @@ class site_limit {
 public:
     // Connections that a site gets before it has shown anything.
     static constexpr std::uint32_t window_first = 5;
+    static constexpr std::int64_t ceiling_hold_ms = 10'000;
+    // A place that one has just left may not be free yet for the site.
+    static constexpr std::int64_t worked_lately_ms = 2'000;
 
     site_limit(site_limits& owner, std::string name) : owner_(owner), name_(std::move(name)) {}
 
@@ -45,13 +51,21 @@ public:
     // False: as many connections as it may have are there, and the shard will be told. The others
     // are told that it waits, for they may have idle ones.
     [[nodiscard]] bool enter(std::uint32_t shard, std::uint32_t connections_max);
-    void leave();
+    // Who waits is told, from the next shard on: each has its turn.
+    void leave(std::uint32_t shard);
+
     // One that entered has come through the greeting and EHLO; end_work() before it leaves.
     void begin_work() noexcept { ++working_; }
 
-    void end_work() noexcept { --working_; }
+    void end_work(std::int64_t now_ms) noexcept {
+        worked_ms_.store(now_ms);
+        --working_;
+    }
 
-    [[nodiscard]] bool works() const noexcept { return working_.load() != 0; }
+    // Or did so lately.
+    [[nodiscard]] bool works(std::int64_t now_ms) const noexcept {
+        return working_.load() != 0 || now_ms - worked_ms_.load() < worked_lately_ms;
+    }
 
     // Not told: this shard, which has had its share. It goes on waiting.
     void leave_to_others(std::uint32_t shard);
@@ -65,7 +79,7 @@ public:
     }
 
     // As after enter() that found no room.
-    void wait(std::uint32_t shard) noexcept;
+    void wait(std::uint32_t shard);
 
     // More are there than it may have now: one that has ended its message shall go.
     [[nodiscard]] bool is_over(std::uint32_t connections_max) const noexcept;
@@ -83,9 +97,11 @@ public:
 
     // `full`: a host of our own, which needs no acquaintance.
     void begin(bool full) noexcept;
-    void succeeded(std::uint32_t connections_max) noexcept;
-    // `entered_as`: by the connection that made it so many. It may be fewer now.
-    void pushed_back(std::uint32_t entered_as = 0) noexcept;
+    void succeeded(std::uint32_t connections_max, std::int64_t now_ms);
+    // By a reply on a connection that works: those that there are are too many.
+    void pushed_back(std::int64_t now_ms) noexcept;
+    // A new connection was, the one that made it `entered_as`. It may be fewer now.
+    void turned_away(std::uint32_t entered_as, std::int64_t now_ms) noexcept;
 
     [[nodiscard]] std::uint32_t connections() const noexcept {
         return connections_.load(std::memory_order_relaxed);
@@ -104,17 +120,23 @@ private:
     static constexpr std::uint32_t window_unit = 256;
     static constexpr std::uint32_t slow_part = 32; // Of the growth at the ceiling.
     static constexpr std::uint32_t window_all = 0xffff'ff00;
+    // Of a window that is full, so many work at least: more of them hang, and nothing is known of
+    // how they do.
+    static constexpr std::uint32_t working_part = 4;
 
     [[nodiscard]] static std::int64_t
     take(std::atomic<std::int64_t>& due_us, const config::rate& rate, std::int64_t now_us) noexcept;
     [[nodiscard]] bool try_enter(std::uint32_t connections_max) noexcept;
+    void lower(std::uint32_t used, std::uint32_t working, std::int64_t now_ms) noexcept;
 
     site_limits& owner_;
     std::string name_;
     std::atomic<std::uint32_t> connections_{0};
-    std::atomic<std::uint32_t> working_{0}; // Of them.
-    std::atomic<std::uint32_t> window_{0};  // In window_unit; 0: not begun.
-    std::atomic<std::uint32_t> ceiling_{0}; // Connections when it pushed back; 0: it has not.
+    std::atomic<std::uint32_t> working_{0};                  // Of them.
+    std::atomic<std::int64_t> worked_ms_{-worked_lately_ms}; // When the latest ended.
+    std::atomic<std::uint32_t> window_{0};                   // In window_unit; 0: not begun.
+    std::atomic<std::uint32_t> ceiling_{0};   // Connections when it pushed back; 0: it has not.
+    std::atomic<std::int64_t> ceiling_ms_{0}; // When that was.
     std::atomic<std::int64_t> message_due_us_{0};
     std::atomic<std::int64_t> connection_due_us_{0};
     std::atomic<std::uint64_t> waiting_{0}; // Shards, one bit each.
@@ -149,7 +171,8 @@ private:
         std::size_t sweep_at = 1024; // When so many names are there, those nobody holds go.
     };
 
-    void tell(std::uint64_t shards, const std::string& name, news what) const;
+    void
+    tell(std::uint64_t shards, const std::string& name, news what, std::size_t first = 0) const;
 
     std::array<stripe, stripes> stripes_;
     std::vector<listener> listeners_;
