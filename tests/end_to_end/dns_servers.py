@@ -5,7 +5,6 @@ import os
 import pathlib
 import re
 import shutil
-import random
 import socket
 import subprocess
 import sys
@@ -13,6 +12,8 @@ import tempfile
 import threading
 import time
 import unittest
+
+from ports import free_port
 
 sys.path.append("/usr/lib/python3/dist-packages")  # Where the distribution has it, whichever Python runs this.
 try:
@@ -30,19 +31,6 @@ def needs(*programs):
 
 def program(name):
     return shutil.which(name) or f"/usr/sbin/{name}"
-
-
-def free_port():
-    """Of all addresses; not one that a connection may have as its own a moment later."""
-    while True:
-        port = random.randrange(12_000, 32_000)
-        with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
-            try:
-                tcp.bind(("", port))
-                udp.bind(("", port))
-                return port
-            except OSError:
-                pass
 
 
 def end(process):

@@ -10,8 +10,8 @@ import time
 import unittest
 
 from attacked import Attacked, reset
-from dns_servers import free_port
 from gateway import OPEN
+from ports import free_port
 
 
 def resident_bytes(gateway):

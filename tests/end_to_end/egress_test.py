@@ -13,8 +13,9 @@ import time
 import unittest
 
 from attacked import Attacked
-from dns_servers import Scripted, free_port, reply
+from dns_servers import Scripted, reply
 from gateway import CTL, DAEMON, OPEN, Hop, Sink
+from ports import free_port
 
 RETRY = {"first": "1s", "factor": 1, "max": "1s", "max_age": "1d"}
 

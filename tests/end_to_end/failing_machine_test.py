@@ -17,6 +17,7 @@ import unittest
 
 from attacked import FULL, SANITIZED, WIDE, Attacked, connect_many, private_bytes, saying, trusting
 from gateway import Client, Gateway, Hop
+from ports import free_port
 
 
 class Crowd(Attacked):
@@ -145,9 +146,7 @@ class Disk(Attacked):
 
     def test_a_full_disk_refuses_new_mail_delivers_the_old_and_comes_back(self):
         folder = self.disk("ext4", 120)
-        hop = self.hop()
-        port = hop.port
-        hop.close()
+        port = free_port()  # Of nobody until later.
         gateway = self.gateway(next_hop=port, shards=1, server={
             "data_dir": str(folder), "limits": {**WIDE, "counters": 4096},
             "spool": {"segment_size": "4MiB", "free_min": "8MiB"}})

@@ -17,6 +17,7 @@ import time
 import unittest
 
 from gateway import CTL, DAEMON, OPEN, PASSWORD, SOURCE, Client, Gateway, Sink
+from ports import free_port
 
 BODY = ("From: a@acme.test\r\nTo: b@far.test\r\nSubject: dots\r\nMessage-ID: <one@acme.test>\r\n"
         "Date: Wed, 25 Nov 2026 02:00:00 +0000\r\n\r\n"
@@ -153,10 +154,7 @@ class Relaying(WithGateway):
         self.assertGreater(gateway.status()["mail"]["deferrals"], 0)
 
     def test_a_dead_next_hop_keeps_the_mail_until_it_lives(self):
-        probe = socket.socket()
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-        probe.close()
+        port = free_port()
         gateway = self.gateway(next_hop=port)
         with smtplib.SMTP("127.0.0.1", gateway.ports["smtp"]) as client:
             client.sendmail("a@acme.test", ["b@far.test"], BODY)

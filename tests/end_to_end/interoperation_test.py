@@ -15,7 +15,8 @@ import time
 import unittest
 
 from gateway import PASSWORD, Gateway, Sink
-from mail_servers import Exim, OpenSMTPD, Postfix, free_port
+from mail_servers import Exim, OpenSMTPD, Postfix
+from ports import free_port
 
 LOGIN = "mailer@acme.test"
 SENDER, RECIPIENT = "a@acme.test", "b@far.test"

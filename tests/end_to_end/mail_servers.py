@@ -6,23 +6,18 @@ import pathlib
 import shutil
 import signal
 import smtplib
-import socket
 import subprocess
 import tempfile
 import time
 import unittest
+
+from ports import free_port
 
 TREES = pathlib.Path(__file__).resolve().parent.parent.parent / ".deps/peers"
 # name: (uid, home). Numbers of our own, so that no account of this machine is meant by accident.
 USERS = {"nobody": (64900, "/nowhere"), "postfix": (64901, "/nowhere"), "Debian-exim": (64902, "/nowhere"),
          "opensmtpd": (64903, "/var/lib/opensmtpd/empty"), "opensmtpq": (64904, "/nowhere"), "keeper": (64905, "/home/keeper"),
          "postdrop": (64906, "/nowhere")}
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def uid(name):
