@@ -146,9 +146,10 @@ class Chunking(Attacked):
         for _ in range(5):
             self.submit(gateway, "nobody@c0.test", body=lies)
             self.submit(gateway, "b@c0.test", body=lies)
-        time.sleep(3)
+        gateway.wait(lambda status: status["mail"]["delivered"] >= 5 and status["mail"]["bounced"] >= 5)
+        time.sleep(1)  # For one too many.
         status = gateway.status()
-        self.assertEqual(status["mail"]["bounced"], 5)
+        self.assertEqual((status["mail"]["delivered"], status["mail"]["bounced"]), (5, 5))
         # Once it is known, they go by DATA.
         self.assertEqual([(event["recipient"], event["response"]["command"]) for event in gateway.events("Delivery")],
                          [("b@c0.test", ".")] * 5)
