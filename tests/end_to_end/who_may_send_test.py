@@ -14,6 +14,7 @@ import threading
 import time
 import unittest
 
+from attacked import SANITIZED
 from gateway import Client, Gateway, Sink, password_hash
 
 HASH = password_hash()
@@ -58,6 +59,13 @@ class Session(Client):
             reply = self.say(line)
             if reply[:1] not in ("2", "3"):
                 break
+        return reply
+
+    def look(self):
+        """What a recipient is answered: a refusal when a limit is used up, and nothing is taken."""
+        self.say("MAIL FROM:<a@acme.test>")
+        reply = self.say("RCPT TO:<b@void.test>")
+        self.say("RSET")
         return reply
 
     def finish(self, body):
@@ -155,10 +163,13 @@ class Case(unittest.TestCase):
         return json.loads(done.stdout)
 
     def within_a_second(self, claim, seconds=1.0):
-        end = time.monotonic() + seconds
+        """A look that begins later finds it; with a sanitizer, whose time says nothing, one of a long while."""
+        end = time.monotonic() + (20 if SANITIZED else seconds)
+        began = time.monotonic()
         while not (last := claim()):
-            self.assertLess(time.monotonic(), end, f"not within {seconds} s: {last!r}")
+            self.assertLess(began, end, f"not within {seconds} s: {last!r}")
             time.sleep(0.03)
+            began = time.monotonic()
 
 
 class Envelope(Case):
@@ -217,21 +228,24 @@ class Envelope(Case):
 
 class Logins(Case):
     def seconds(self, gate, user):
-        """The quickest of some answers to a wrong password: what else runs here only makes them slower."""
-        times = []
-        for _ in range(5):
-            session = Session(gate.ports["smtps"], tls=True)
-            begin = time.monotonic()
-            self.assertEqual(session.login(user, "wrong")[:9], "535 5.7.8")
-            times.append(time.monotonic() - begin)
-            session.socket.close()
-        return min(times)
+        session = Session(gate.ports["smtps"], tls=True)
+        begin = time.monotonic()
+        self.assertEqual(session.login(user, "wrong")[:9], "535 5.7.8")
+        taken = time.monotonic() - begin
+        session.socket.close()
+        return taken
 
     def test_an_unknown_login_takes_as_long_as_a_wrong_password(self):
         for rounds in (1000, 300000):  # Quicker and slower than any default.
             setting = f"$6$rounds={rounds}$ebbgatesalt$"
             gate = self.gate(tenant(accounts=[account("known", password=setting + "x" * 86)]))
-            known, unknown = (self.seconds(gate, user) for user in ("known", "unknown"))
+            # The quickest of each, by turns: what else runs here only makes them slower.
+            known = unknown = float("inf")
+            for pairs in range(50):
+                if pairs >= 5 and max(known, unknown) < 4 * min(known, unknown):
+                    break
+                known = min(known, self.seconds(gate, "known"))
+                unknown = min(unknown, self.seconds(gate, "unknown"))
             self.assertLess(max(known, unknown), 4 * min(known, unknown), (rounds, known, unknown))
 
 
@@ -422,7 +436,7 @@ class Limits(Case):
             tenant("bolt", relay_hosts=RELAY,
                    limits={"messages_per_sender": "unlimited", "messages_per_tenant": "4/day"}),
             tenant("cork", relay_hosts=["127.0.0.2/32"]),
-            defaults={"limits": {"messages_per_account": "9/day", "messages_per_sender": "8/s"}})
+            defaults={"limits": {"messages_per_account": "9/day", "messages_per_sender": "8/10s"}})
         for user, count in (("one", 2), ("two", 3), ("three", 5)):
             for number in range(count):
                 self.good(gate, f"{number}@acme.test", user=user)
@@ -434,11 +448,15 @@ class Limits(Case):
         self.used_up(gate, "d@bolt.test", 4)
         self.used_up(gate, "d@bolt.test", 4, user="mailer@bolt.test")
         session = self.session(gate, source="127.0.0.2")
+        began = time.monotonic()
         replies = [session.submit("a@cork.test") for _ in range(9)]
         self.assertEqual([one[:3] for one in replies], ["250"] * 8 + ["450"])
-        self.assertEqual(replies[8], "450 4.7.1 <b@void.test>... a@cork.test has exceeded 8 messages per 1 second.")
-        time.sleep(1.1)
-        self.assertRegex(session.submit("a@cork.test"), QUEUED)  # A new window.
+        self.assertEqual(replies[8], "450 4.7.1 <b@void.test>... a@cork.test has exceeded 8 messages per 10 seconds.")
+        while (reply := session.submit("a@cork.test")) == replies[8]:
+            self.assertLess(time.monotonic(), began + 40, "no new window")
+            time.sleep(0.05)
+        self.assertRegex(reply, QUEUED)
+        self.assertGreater(time.monotonic(), began + 9.9)  # And not before the old one was over.
 
     def test_recipients(self):
         gate = self.limited({"recipients_per_sender": "3/day", "recipients_per_message": 2}, relaying=True)
@@ -484,10 +502,14 @@ class Limits(Case):
         self.command(gate, "limit", "set", *rule, "2/day")
         self.assertRegex(session.submit(), QUEUED)
         self.assertEqual(session.submit(), USED_UP.format("b@void.test", "a@acme.test", 2))
-        self.command(gate, "limit", "set", *rule, "9/day", "--for", "2s")
+        self.command(gate, "limit", "set", *rule, "9/day", "--for", "1h")
         self.assertRegex(session.submit(), QUEUED)
-        time.sleep(2.2)
-        self.assertEqual(session.submit()[:4], "450 ")  # It has expired.
+        self.command(gate, "limit", "set", *rule, "9/day", "--for", "1s")
+        end = time.monotonic() + 20
+        while session.look().startswith("250 "):
+            self.assertLess(time.monotonic(), end, "it does not expire")
+            time.sleep(0.05)
+        self.assertEqual(session.submit(), USED_UP.format("b@void.test", "a@acme.test", 1))
         self.command(gate, "limit", "set", *rule, "5/day")
         self.assertRegex(session.submit(), QUEUED)
         gate.kill()
