@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Stored attachments over the real daemon: curl, raw bytes, TLS, slow and rude clients, ACME's challenges."""
 
+import contextlib
 import os
 import pathlib
 import re
@@ -62,7 +63,7 @@ class Files(unittest.TestCase):
         cls.page = cls.put("content", "page.html", kind="text/html")
         cls.beta = cls.put("content", "b.zip", tenant="beta", url=f"https://{BETA}/files/")
         cls.clear = cls.put("content", "c.bin", url=f"http://{ACME}/clear/")
-        cls.expired = cls.put("content", "old.pdf", keep=4)  # The sweep at the start finds it good.
+        cls.short = [cls.put("content", f"old{number}.pdf") for number in range(3)]
         cls.revoked = cls.put("content", "no.pdf", keep=3600, revoked=True)
         if cls.LARGE:
             with open(cls.folder / "large", "wb") as large:
@@ -110,6 +111,25 @@ class Files(unittest.TestCase):
             except (ConnectionResetError, BrokenPipeError):
                 pass
             return got
+
+    def served(self, client=None):
+        """The connections that the files' listener has accepted and not yet closed."""
+        rows = [line.split() for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        remote = client and socket.inet_aton(client)[::-1].hex().upper()
+        # Those in the backlog or at their end have no inode; 0A is the listener itself.
+        return len([row for row in rows if row[1] == f"0100007F:{self.port:04X}" and row[9] != "0"
+                    and row[3] != "0A" and remote in (None, row[2].split(":")[0])])
+
+    def wait_for(self, claim, seconds=20):
+        end = time.monotonic() + seconds
+        while not (last := claim()):
+            self.assertLess(time.monotonic(), end, f"never came true: {last!r}")
+            time.sleep(0.02)
+
+    def counted(self):
+        """With all downloads that clients have seen the end of."""
+        self.wait_for(lambda: self.served() == 0)
+        return self.gateway.status()["files"]
 
     @staticmethod
     def wrap(plain, host=ACME, **options):
@@ -222,10 +242,18 @@ class Serving(Files):
 
     def test_links_that_are_over_and_pages_that_would_run(self):
         self.assertEqual(self.head(f"/files/{self.revoked}")[0], 410)
-        end = time.monotonic() + 20
-        while self.head(f"/files/{self.expired}")[0] == 200 and time.monotonic() < end:
-            time.sleep(0.2)
-        self.assertEqual(self.head(f"/files/{self.expired}")[0], 410)
+        answers = []
+        for link in self.short:
+            answers = [self.head(f"/files/{link}")[0]]
+            code, _, err = self.gateway.ctl("filelink", "extend", link[:40], "--for", "1s")
+            self.assertEqual(code, 0, err)
+            end = time.monotonic() + 20
+            while answers[-1] == 200 and time.monotonic() < end:
+                time.sleep(0.05)
+                answers.append(self.head(f"/files/{link}")[0])
+            if answers[-1] != 404:  # The sweep of each minute came first, and deleted it.
+                break
+        self.assertEqual((answers[0], answers[-1]), (200, 410), answers)
         status, header = self.head(f"/files/{self.page}")
         self.assertEqual((status, header["content-Type"]), (200, "application/octet-stream"))
         self.assertTrue(header["content-Disposition"].startswith("attachment; "))
@@ -254,18 +282,18 @@ class Serving(Files):
             self.assertEqual(out, b"404", wrong)
 
     def test_status_and_metrics_count(self):
-        self.curl(f"/files/{self.file}")
+        before = self.counted()
+        self.assertEqual(self.curl(f"/files/{self.file}")[1], self.content)
+        whole = self.counted()
+        self.assertEqual((whole["downloads"], whole["sent_bytes"]),
+                         (before["downloads"] + 1, before["sent_bytes"] + len(self.content)))
         status = self.gateway.status()
         kinds = {one["name"]: (one["kind"], one["port"] > 0) for one in status["listeners"]}
         self.assertEqual(kinds, {"smtp": ("smtp", True), "files": ("https", True), "plain": ("http", True)})
-        self.assertGreater(status["files"]["downloads"], 0)
         self.assertGreater(self.metric("ebbgate_file_downloads_total"), 0)
         self.assertGreater(self.metric("ebbgate_file_requests_total"), 0)
-        # Clients may see the end of a download before it is counted.
-        seen = []
-        self.gateway.wait(lambda status: seen.append(status["files"]) or seen[-2:-1] == seen[-1:])
         self.curl(f"/files/{self.file}", "-r", "0-99")
-        self.gateway.wait(lambda status: status["files"]["sent_bytes"] == seen[-1]["sent_bytes"] + 100)
+        self.assertEqual(self.counted()["sent_bytes"], whole["sent_bytes"] + 100)
 
     def test_banned_clients_are_cut_and_refused(self):
         connect = lambda: socket.create_connection(("127.0.0.1", self.port), 10, source_address=("127.0.0.9", 0))
@@ -397,7 +425,7 @@ class Rude(Files):
         def files_open():
             return len(os.listdir(f"/proc/{self.gateway.process.pid}/fd"))
         self.curl(f"/files/{self.file}")
-        time.sleep(0.2)
+        self.counted()
         before = files_open()
         for index in range(40):
             connection = self.wrap(socket.create_connection(("127.0.0.1", self.port), 10))
@@ -430,27 +458,29 @@ class Limits(Files):
         answers = self.raw(ask * 60 + self.request_end())
         self.assertEqual(answers.count(b"HTTP/1.1 200 "), 40)
         self.assertEqual(answers.count(b"HTTP/1.1 429 "), 21)
-        held = [socket.create_connection(("127.0.0.1", self.port), 10, source_address=("127.0.0.5", 0)) for _ in range(4)]
-        time.sleep(0.2)
-        status, header = self.head(f"/files/{self.file}", *from_address("127.0.0.5"))
+        client = "127.0.0.5"
+        held = [socket.create_connection(("127.0.0.1", self.port), 10, source_address=(client, 0)) for _ in range(4)]
+        self.wait_for(lambda: self.served(client) == 4)
+        status, header = self.head(f"/files/{self.file}", *from_address(client))
         self.assertEqual((status, header["connection"]), (429, "close"))
-        ended = 0
+        self.wait_for(lambda: self.served(client) == 4)
         for _ in range(8):
+            with contextlib.suppress(ConnectionResetError):
+                held.append(socket.create_connection(("127.0.0.1", self.port), 10, source_address=(client, 0)))
+
+        def goes_on(one):
+            one.settimeout(0)
             try:
-                held.append(socket.create_connection(("127.0.0.1", self.port), 10, source_address=("127.0.0.5", 0)))
+                return one.recv(1) != b""
+            except BlockingIOError:
+                return True
             except ConnectionResetError:
-                ended += 1
-        time.sleep(0.2)
+                return False
+        self.wait_for(lambda: sum(map(goes_on, held)) <= 8)
+        time.sleep(0.3)  # For one too many.
+        self.assertEqual((sum(map(goes_on, held)), self.served(client)), (8, 8), "eight are held, the others reset")
         for one in held:
-            one.settimeout(0.01)
-            try:
-                ended += one.recv(1) == b""
-            except TimeoutError:
-                pass
-            except ConnectionResetError:
-                ended += 1
             one.close()
-        self.assertEqual(ended, 4, "eight are held, the others reset")
         self.assertGreater(self.metric("ebbgate_file_limited_total"), 20)
 
     @staticmethod
