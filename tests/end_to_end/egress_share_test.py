@@ -68,6 +68,15 @@ class Share(Egress):
         self.assertTrue(0 < totals["turned_away"] < 40, totals)
         self.assertEqual(gateway.events("TransientFailure"), [])
 
+    def test_what_is_idle_in_one_shard_is_for_the_shard_that_waits(self):
+        host = self.mail_host("127.0.0.2", options=("--connections-at-once", "2", "--rule", "dot:delay", "--delay", "5"))
+        gateway = self.by_mx(self.domains("d0.sink.test"), {"retry": {"first": "30s", "max": "30s"}, "idle_timeout": "1h"}, shards=4)
+        self.bulk(gateway, 1000, 1)
+        self.done(gateway, 1000, 25)
+        totals = host.stop()
+        self.assertEqual((totals["unique"], totals["duplicates"]), (1000, 0))
+        self.assertLess(totals["turned_away"], 20)
+
     def test_a_host_that_takes_none_at_all_is_not_asked_again_and_again(self):
         names = [f"d{number}.sink.test" for number in range(10)]
         came = self.bad_host("127.0.0.2", b"421 4.7.0 Too many connections\r\n")

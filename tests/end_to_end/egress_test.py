@@ -67,8 +67,8 @@ class Egress(Attacked):
         self.addCleanup(made.close)
         return made
 
-    def by_mx(self, zone, delivery=None, dns=None, **policy):
-        server = {"dns": {"resolver": zone.server.server, "private_addresses": "allow", "trust_anchor": "none", **(dns or {})}}
+    def by_mx(self, zone, delivery=None, dns=None, shards=2, **policy):
+        server = {"shards": shards, "dns": {"resolver": zone.server.server, "private_addresses": "allow", "trust_anchor": "none", **(dns or {})}}
         policy = {"routes": [{"match": "*", "relay": "mx"}],
                   "delivery": {"retry": RETRY, "mx_port": self.port, **(delivery or {})}, **policy}
         return self.gateway(server=server, policy=policy)

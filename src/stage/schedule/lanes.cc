@@ -71,9 +71,8 @@ std::int64_t scheduler::pushed_back(lane_id id, std::int64_t now_ms) {
     return lane.backed_off_until_ms != 0 ? lane.backed_off_until_ms : back_off(id, now_ms);
 }
 
-std::int64_t scheduler::refused(const connection_permit& permit,
-                                std::int64_t now_ms,
-                                bool others_work) {
+std::int64_t
+scheduler::refused(const connection_permit& permit, std::int64_t now_ms, bool others_work) {
     lane_record& lane = lane_of(permit.lane);
     if (lane.backed_off_until_ms != 0) {
         return lane.backed_off_until_ms; // Its other connections failed for the same reason.

@@ -251,7 +251,8 @@ TEST_F(Schedule, ARefusalWhereConnectionsOfOtherLanesWorkSetsNoTime) {
         EXPECT_EQ(scheduler_.refused(refused, start, true), 0);
         scheduler_.close(refused);
     }
-    EXPECT_TRUE(scheduler_.next_due(start).has_value()) << "the owner blocks it until there is room";
+    EXPECT_TRUE(scheduler_.next_due(start).has_value())
+        << "the owner blocks it until there is room";
     // They are gone: the first wait is as if nothing had been.
     connection_permit alone = open(start);
     EXPECT_LE(scheduler_.refused(alone, start, false), start + 36 * second);
