@@ -1,6 +1,6 @@
 // Finds MTA-STS policies as a shard would, for a test that plays DNS and the web server.
 //
-//   find_policy STORE CA_FILE CONNECT_TO
+//   find_policy STORE CA_FILE CONNECT_TO TIMEOUT_S
 //
 // Commands, one a line: "txt DOMAIN VALUE", "txt DOMAIN" (none), "txt DOMAIN !" (no answer),
 // "clock SECONDS" (on from there), "find DOMAIN [TIMES]" at once. Each find answers a line:
@@ -49,8 +49,8 @@ void print(const mta_sts::found_policy& found, int asked) {
 } // namespace
 
 int main(int argc, char** argv) {
-    if (argc != 4) {
-        std::fprintf(stderr, "expected STORE CA_FILE CONNECT_TO\n");
+    if (argc != 5) {
+        std::fprintf(stderr, "expected STORE CA_FILE CONNECT_TO TIMEOUT_S\n");
         return 1;
     }
     auto reactor = task::reactor::open({});
@@ -59,7 +59,7 @@ int main(int argc, char** argv) {
     mta_sts::fetch_settings fetch;
     fetch.ca_file = argv[2];
     fetch.connect_to = argv[3];
-    fetch.timeout_s = 2;
+    fetch.timeout_s = std::stol(argv[4]);
     fetch.transfers_max = 20;
     fetch.queue_s_max = 3;
     mta_sts::fetcher fetcher(fetch);
