@@ -160,13 +160,15 @@ class Zones(unittest.TestCase):
         return found
 
     def test_preferences_and_both_families(self):
+        with Asker(server=self.nsd.server) as ask:  # To which nothing is known yet: each record has all its time.
+            found = ask("route:two.z.example")
+        self.assertLessEqual(found["for_ms"], 300_000)
+        self.assertGreater(found["for_ms"], 290_000)
         found = self.check("two", "hosts", [(10, "mx1", ["2001:db8::1", "192.0.2.1"]), (20, "mx2", ["192.0.2.2"])])
         self.assertEqual(found["lane"], "mx1.z.example,mx2.z.example")
         self.assertEqual(self.route("turned")["lane"], found["lane"])
         self.assertFalse(found["mx_secure"])
         self.assertFalse(found["implicit"])
-        self.assertLessEqual(found["for_ms"], 300_000)
-        self.assertGreater(found["for_ms"], 290_000)
         self.assertEqual(self.ask("route:TWO.Z.Example")["lane"], found["lane"])
 
     def test_random_within_a_preference(self):
@@ -501,11 +503,13 @@ class Misbehaviour(unittest.TestCase):
         server, ask = self.serve(script)
         found = ask.all("route:d.test*500", "route:x.d.test*500", "host:a.h.test*100")
         self.assertEqual(len(found), 1100)
-        self.assertEqual(server.asked["d.test", "MX"], 1)
-        self.assertEqual(server.asked["a.h.test", "A"], 1)
-        before = dict(server.asked)
+        # The server may be asked again for what it is slow to answer; here each question counts once: MX of two names, and both
+        # families of two hosts.
+        self.assertEqual(ask("counts:")["asked"], 2 + 2 * 2)
+        self.assertEqual(sorted(server.asked), sorted([(f"{name}d.test", "MX") for name in ("", "x.")] +
+                                                      [(f"{name}.h.test", kind) for name in "ab" for kind in ("A", "AAAA")]))
         ask.all("route:d.test*500")
-        self.assertEqual(server.asked, before)
+        self.assertEqual(ask("counts:")["asked"], 2 + 2 * 2)
         ask.all("forget:", "route:d.test")
         self.assertEqual(ask("counts:")["unanswered"], 0)
 
