@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """How mail leaves, from outside: PRODUCT.md 7, DESIGN.md D7, D13, 5, docs/policy.md, docs/dns.md."""
 
+import datetime
 import json
 import pathlib
 import re
@@ -48,6 +49,21 @@ def mx(*hosts):
 
 def at(address):
     return {"A": [address]}
+
+
+def moment(event):
+    return datetime.datetime.fromisoformat(event["event_time"].replace("Z", "+00:00")).timestamp()
+
+
+def delivered(gateway):
+    """When each was."""
+    return [moment(one) for one in gateway.events("Delivery")]
+
+
+def fastest(times, count):
+    """How long so many took that followed one another, at best: a machine that is busy loses what a rate allows, but not always."""
+    times = sorted(times)
+    return min(later - sooner for sooner, later in zip(times, times[count:]))
 
 
 def has_ipv6():
@@ -109,6 +125,30 @@ class Egress(Attacked):
         run = subprocess.run(self.load(gateway, "--messages", str(count), "--size", "500", "--domains", str(domains),
                                        *options), capture_output=True, text=True, timeout=300, check=False)
         self.assertEqual(run.returncode, 0, run.stderr + run.stdout)
+
+    def bulk_at_once(self, gateway, count, destination):
+        """To one domain; none goes before all are there, so that its lane is busy to the end."""
+        self.assertEqual(gateway.ctl("suspend", "--domain", destination, "--duration", "1h", "--reason", "wait for all")[0], 0)
+        self.bulk(gateway, count, 1)
+        self.assertEqual(gateway.status()["mail"]["done"], 0)
+        self.assertEqual(gateway.ctl("resume", "--domain", destination)[0], 0)
+
+    def overtaking(self, gateway, recipient, count=1):
+        """How many others went out before its message number `count` came, and how many from then on until that had gone out, too."""
+        log = gateway.folder / "log" / "events.jsonl"
+
+        def written():
+            """As yet: Gateway.events() waits until nothing more is to be written, and here there always is."""
+            return [json.loads(line) for line in log.read_text().splitlines(keepends=True) if line.endswith("\n")]
+
+        def arrivals(events):
+            return [(moment(one), one["id"]) for one in events if one["type"] == "Delivery" and one["recipient"] == recipient]
+        gateway.wait(lambda _: len(arrivals(written())) == count, 60)
+        events = written()
+        went, identity = arrivals(events)[-1]
+        (came,) = [moment(one) for one in events if one["type"] == "Reception" and one["id"] == identity]
+        others = [moment(one) for one in events if one["type"] == "Delivery" and one["id"] != identity]
+        return sum(one <= came for one in others), sum(came < one < went for one in others)
 
     def done(self, gateway, count, seconds=30):
         return gateway.wait(lambda now: now["mail"]["done"] >= count, seconds)
@@ -231,11 +271,10 @@ class Routes(Egress):
         gateway = self.by_mx(self.zone(names), {"connections_per_destination": 2})
         self.bulk(gateway, 4000, 1)
         for name in ("a.test", "b.test", "c.test"):
-            began = time.monotonic()
             self.send(gateway, [f"x@{name}"])
-            gateway.wait(lambda now, name=name: any(one["recipient"] == f"x@{name}" for one in gateway.events("Delivery")), 20)
-            self.assertLess(time.monotonic() - began, 5)
-        self.assertLess(gateway.status()["mail"]["done"], 3000)  # It was busy all the time.
+            before, between = self.overtaking(gateway, f"x@{name}")
+            self.assertLess(between, 200)  # So many as go in 5 seconds.
+            self.assertLess(before + between, 3000)  # It was busy all the time.
         gateway.kill()
 
     def test_two_domains_of_one_message_with_one_host(self):
@@ -350,19 +389,20 @@ class Sources(Egress):
         self.assertTrue(0.67 < share < 0.83, sources)
 
     def test_drain_by_reload(self):
-        tenants = self.tenants(one={"sources": ["127.0.2.1", "127.0.2.2"]})
-        host, gateway = self.to_sink(tenants)
+        tenants = self.tenants(one={"sources": ["127.0.2.1", {"address": "127.0.2.2", "drain": True}]})
+        host, gateway = self.to_sink(tenants, delivery={"idle_timeout": "1h"})
+
+        def open_from(address):
+            found = subprocess.run(["ss", "-Htn", "state", "established", "src", address, "dport", "=", f":{host.port}"],
+                                   capture_output=True, text=True, check=True)
+            return len(found.stdout.splitlines())
         self.post(gateway, "one", 1, 40)
         self.done(gateway, 40)
+        self.assertGreater(open_from("127.0.2.1"), 0)
         tenants[0]["egress"] = {"sources": [{"address": "127.0.2.1", "drain": True}, "127.0.2.2"]}
         (gateway.folder / "policy.json").write_text(json.dumps(gateway.policy))
         self.assertEqual(gateway.ctl("reload")[0], 0)
-        time.sleep(0.3)
-
-        def open_from(address):
-            found = subprocess.run(["ss", "-Htn", "state", "established", "src", address], capture_output=True, text=True, check=True)
-            return len(found.stdout.splitlines())
-        self.assertEqual(open_from("127.0.2.1"), 0)
+        gateway.wait(lambda _: open_from("127.0.2.1") == 0)
         before = {one["id"] for one in gateway.events("Delivery")}
         self.post(gateway, "one", 1, 40)
         self.done(gateway, 80)
@@ -436,23 +476,25 @@ class Limits(Egress):
         zone = self.zone({"d0.sink.test": mx("m.test"), "m.test": at("127.0.0.2")})
         host = self.mail_host("127.0.0.2")
         gateway = self.by_mx(zone, {"shaping": [{"match": "*.sink.test", "max_deliveries_per_connection": 7, "connection_limit": 2}]})
-        self.bulk(gateway, 210, 1)
+        self.bulk_at_once(gateway, 210, "d0.sink.test")
         self.done(gateway, 210)
         totals = host.stop()
-        self.assertGreaterEqual(totals["connections"], 30)
-        self.assertLessEqual((totals["open_most"], totals["connections"]), (2, 60))
+        self.assertEqual(totals["open_most"], 2)
+        self.assertTrue(30 <= totals["connections"] <= 60, totals)
 
     def test_rates(self):
         """Over 5 seconds and more; they leave evenly."""
+        rate, burst = 40, 5
         with tempfile.TemporaryDirectory() as box:
             host, gateway = self.to_sink({"max_message_rate": "2400/min"}, ("--maildir", box))
+            began = time.time()
             self.bulk(gateway, 260, 1)
             self.done(gateway, 260, 30)
             times = sorted(path.stat().st_mtime for path in pathlib.Path(box, "new").iterdir())
-            rate = (len(times) - 1) / (times[-1] - times[0])
-            self.assertTrue(37 <= rate <= 42, rate)
-            most = max(sum(start <= one < start + 1 for one in times) for start in times)
-            self.assertLessEqual(most, 46)
+            # None before its place in time, however late others came.
+            early = [(place, one - began) for place, one in enumerate(times) if one < began + (place - burst) / rate]
+            self.assertEqual((len(times), early), (260, []))
+            self.assertLess(fastest(times[burst:], 20), 20 / rate * 1.1)
             host.stop()
 
     def test_connection_rate(self):
@@ -463,7 +505,8 @@ class Limits(Egress):
         spent = time.monotonic() - began
         totals = host.stop()
         self.assertEqual(totals["connections"], 60)
-        self.assertTrue(5.5 <= spent <= 7.5, spent)
+        self.assertGreaterEqual(spent, 5.5)
+        self.assertLess(fastest(delivered(gateway), 5), 0.6)
 
     def test_shaping_by_the_name_of_the_mail_host(self):
         zone = self.zone({**{f"d{number}.sink.test": mx("mx1.big.test") for number in range(3)}, "mx1.big.test": at("127.0.0.2"),
@@ -499,26 +542,37 @@ class Limits(Egress):
 
     def test_a_busy_relay_has_as_many_connections_as_it_may_and_keeps_them(self):
         host, gateway = self.to_sink()
-        self.bulk(gateway, 20_000, 1)
+        self.bulk_at_once(gateway, 20_000, f"127.0.0.1:{host.port}")
         self.done(gateway, 20_000, 60)
-        self.assertLess(host.stop()["connections"], 100)
+        totals = host.stop()
+        self.assertEqual(totals["open_most"], 20)
+        self.assertLess(totals["connections"], 100)
 
     def test_a_new_site_begins_with_few(self):
-        zone = self.zone({"d0.sink.test": mx("m.test"), "m.test": at("127.0.0.2")})
-        host = self.mail_host("127.0.0.2", options=("--rule", "dot:delay", "--delay", "300", "--json", str(self.folder() / "now")))
-        gateway = self.by_mx(zone)
-        self.bulk(gateway, 1000, 1)
-        early = json.loads((self.json).read_text())["open_most"]
-        self.done(gateway, 1000, 60)
-        late = host.stop()["open_most"]
-        self.assertTrue(early <= 8, early)
-        self.assertTrue(15 <= late <= 20, late)
+        """As long as it has not answered; of what it has taken, there are ever more."""
+        go_on, lock, inside, most = threading.Event(), threading.Lock(), set(), [0]
 
-    def folder(self):
-        made = tempfile.TemporaryDirectory()
-        self.addCleanup(made.cleanup)
-        self.json = pathlib.Path(made.name, "now")
-        return pathlib.Path(made.name)
+        def hold(plain, reply):
+            with lock:
+                inside.add(plain)
+                most[0] = max(most[0], len(inside))
+            go_on.wait(60)
+            time.sleep(0.1)
+            with lock:
+                inside.remove(plain)
+            plain.sendall(reply)
+            return True
+        zone = self.zone({"d0.sink.test": mx("m.test"), "m.test": at("127.0.0.2")})
+        hop = self.hop(*[("dot", hold)] * 200, host="127.0.0.2", port=self.port)
+        gateway = self.by_mx(zone)
+        self.addCleanup(go_on.set)
+        self.bulk(gateway, 1000, 1)
+        gateway.wait(lambda _: len(inside) >= 5)
+        time.sleep(1)
+        self.assertEqual((hop.connections, len(inside), gateway.status()["queue"]["in_flight"]), (5, 5, 5))
+        go_on.set()
+        self.done(gateway, 1000, 60)
+        self.assertTrue(15 <= most[0] <= 20, most)
 
     def test_too_many_connections_makes_it_use_fewer(self):
         zone = self.zone({"d0.sink.test": mx("m.test"), "m.test": at("127.0.0.2")})
