@@ -2,6 +2,7 @@
 """Faults of the way out that a review found: each of these failed before it was mended."""
 
 import collections
+import json
 import pathlib
 import random
 import re
@@ -12,7 +13,7 @@ import time
 import unittest
 
 from attacked import SANITIZED, closing, cpu_seconds, reset, saying
-from egress_test import Egress, at, mx
+from egress_test import Egress, at, delivered, fastest, mx
 from gateway import Client, Hop
 
 LATER = {"retry": {"first": "1h", "factor": 1, "max": "1h", "max_age": "1d"}}
@@ -100,6 +101,12 @@ class Faults(Egress):
 
     def flush(self, gateway):
         code, _, err = gateway.ctl("flush")
+        self.assertEqual(code, 0, err)
+
+    def reload(self, gateway, **retry):
+        gateway.policy["delivery"]["retry"].update(retry)
+        (gateway.folder / "policy.json").write_text(json.dumps(gateway.policy))
+        code, _, err = gateway.ctl("reload")
         self.assertEqual(code, 0, err)
 
     def deferred(self, gateway, count, seconds=20):
@@ -310,20 +317,38 @@ class Reports(Faults):
         return list((self.box / "new").glob("*")) if (self.box / "new").exists() else []
 
     def test_who_was_delivered_at_the_last_attempt_does_not_come_back(self):
-        count, age = 20, 4
-        is_last = threading.Event()
-        hop = self.judge(lambda verb, line: FULL if verb == "RCPT" and ("late" in line or not is_last.is_set()) else None)
-        gateway = self.routed({"acme.test": self.home, "far.test": hop}, {"retry": {**LATER["retry"], "max_age": f"{age}s", "delay_notice": "0s"}})
+        count = 20
+        is_last, go_on = threading.Event(), threading.Event()
+
+        def decide(verb, line):
+            if verb == "RCPT" and is_last.is_set():
+                go_on.wait(60)
+            return FULL if verb == "RCPT" and ("late" in line or not is_last.is_set()) else None
+        hop = self.judge(decide)
+        gateway = self.routed({"far.test": hop}, {"retry": {**LATER["retry"], "delay_notice": "0s"}})
+        self.addCleanup(go_on.set)
+        gateway.policy["routes"].append({"match": "acme.test", "relay": "hold"})  # No report expires.
+        self.reload(gateway)
         for number in range(count):
             self.submit(gateway, f"good{number}@far.test", f"late{number}@far.test")
         self.deferred(gateway, count)
+        time.sleep(2)  # So old are all at least.
         is_last.set()
-        gateway.wait(lambda now: now["mail"]["done"] == 2 * count)  # Each, and its report.
+        self.flush(gateway)
+        gateway.wait(lambda now: now["queue"]["in_flight"] == count)
+        self.reload(gateway, max_age="1s")  # It is their last attempt, which has begun.
+        go_on.set()
+        gateway.wait(lambda now: now["mail"]["done"] == now["queue"]["held"] == count)  # Each, and its report.
+        gateway.policy["delivery"]["retry"]["max_age"] = "1d"
         self.restart(gateway)
         self.flush(gateway)
         gateway.wait(lambda now: now["queue"]["ready"] == now["queue"]["in_flight"] == 0)
         status = gateway.status()
-        self.assertEqual((status["mail"]["delivered"], sum(status["queue"][one] for one in ("deferred", "held"))), (0, 0))
+        self.assertEqual([status["mail"]["delivered"], *(status["queue"][one] for one in ("deferred", "held"))], [0, 0, count])
+        gateway.policy["routes"][-1]["relay"] = f"127.0.0.1:{self.home.port}"
+        self.reload(gateway)
+        self.assertEqual(gateway.ctl("release")[0], 0)
+        self.done(gateway, count)
         self.assertEqual(self.counted(hop), collections.Counter(f"good{number}@far.test" for number in range(count)))
         self.assertEqual(len(self.reports()), count)
         expired = [one["recipient"] for one in gateway.events("Expiration")]
@@ -401,7 +426,8 @@ class Sharing(Faults):
         self.done(gateway, count)
         spent, cpu = time.monotonic() - began, cpu_seconds(gateway.process.pid) - cpu
         self.assertEqual((host.stop()["messages"], len(gateway.events("TransientFailure"))), (count, 0))
-        self.assertTrue(8 <= spent <= 15, spent)
+        self.assertGreaterEqual(spent, 8)
+        self.assertLess(fastest(delivered(gateway), 5), 1.2)
         if not SANITIZED:
             self.assertLess(cpu, 1)  # Who waits does not ask again and again.
 
