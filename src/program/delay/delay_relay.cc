@@ -133,11 +133,7 @@ private:
 
     void send(delay_relay::event what, bool to_target, std::string bytes) {
         if (const auto found = relay_.links_.find(this); found != relay_.links_.end()) {
-            relay_.enqueue({relay_.reactor_.now_ms() + relay_.delay_ms_,
-                            found->second,
-                            what,
-                            to_target,
-                            std::move(bytes)});
+            relay_.enqueue({relay_.due_ms(1), found->second, what, to_target, std::move(bytes)});
         }
     }
 
@@ -223,7 +219,7 @@ void delay_relay::accept(int fd, const net::bind_address& target) {
     auto made = std::make_shared<link>(*this, std::move(to));
     links_.emplace(made.get(), made);
     made->start(fd);
-    enqueue({reactor_.now_ms() + 3 * delay_ms_, made, event::connect, true, {}});
+    enqueue({due_ms(3), made, event::connect, true, {}});
 }
 
 void delay_relay::enqueue(entry&& entry) {

@@ -74,6 +74,11 @@ private:
     void enqueue(entry&& entry);
     void run_due() noexcept;
 
+    // The clock of a turn is rounded down: never less than was asked for.
+    [[nodiscard]] std::uint64_t due_ms(std::uint64_t delays) const noexcept {
+        return reactor_.now_ms() + delays * delay_ms_ + 1;
+    }
+
     task::reactor& reactor_;
     net::flusher flusher_;
     std::uint64_t delay_ms_;
