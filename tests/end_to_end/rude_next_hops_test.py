@@ -101,9 +101,9 @@ class RudeNextHops(Attacked):
         self.assertEqual((status["mail"]["deferrals"], [hop.connections for hop in hops]), (0, [1] * len(hops)))
 
     def quick(self, hops, **more):
-        """The same with time-outs of a second."""
+        """The same with time-outs of two seconds: those that behave at their second attempt have to keep them too."""
         routes = [{"match": f"c{number}.test", "relay": f"127.0.0.1:{hop.port}"} for number, hop in enumerate(hops)]
-        timeouts = dict.fromkeys(("greeting", "command", "data", "body", "final"), "1s") | more
+        timeouts = dict.fromkeys(("greeting", "command", "data", "body", "final"), "2s") | more
         retry = {"first": "1s", "factor": 1, "max": "1s", "max_age": "1d"}
         return self.gateway(policy={"routes": routes, "delivery": {"retry": retry, "timeouts": timeouts}})
 
