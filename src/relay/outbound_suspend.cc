@@ -119,8 +119,11 @@ void outbound::set_suspensions(std::shared_ptr<const suspensions> suspended) {
             all->judge = [this](const schedule::waiting_item& item) {
                 if (item.is_put_off && item.due_ms > clock_ms()) {
                     const destination* to = destination_of(item.lane);
-                    if (to == nullptr ||
-                        suspension_of(*tenant_names_[item.tenant], name_of(*to)) == nullptr) {
+                    const suspension* one =
+                        to == nullptr ? nullptr
+                                      : suspension_of(*tenant_names_[item.tenant], name_of(*to));
+                    // It may be another one by now, which ends before.
+                    if (one == nullptr || clock_at(one->until_unix_s) + 500 < item.due_ms) {
                         (void)scheduler_.make_due(item.slot, clock_ms());
                     }
                 }
