@@ -186,15 +186,6 @@ class Bounce(Commands):
         rows = self.json(gateway, "audit")["audit"]
         self.assertIn(("bounce", "acme", "quiet: a mistake"), [(one["command"], one["tenant"], one["after"]) for one in rows])
 
-    def test_a_shorter_one_in_its_place_holds_for_what_was_put_off(self):
-        sink = self.sink()
-        gateway = self.gateway([{"match": "*", "relay": f"127.0.0.1:{sink.port}"}])
-        self.json(gateway, "suspend", "--tenant", "globex", "--duration", "1h", "--reason", "x")
-        self.send(gateway, ["x@one.test"], sender="g@globex.test")
-        gateway.wait(lambda status: status["queue"]["deferred"] == 1)
-        self.json(gateway, "suspend", "--tenant", "globex", "--duration", "2s", "--reason", "x")
-        gateway.wait(lambda status: status["mail"]["delivered"] == 1)
-
     def test_it_must_say_what_and_why(self):
         gateway = self.gateway([{"match": "*", "relay": "hold"}])
         self.assertEqual(gateway.ctl("bounce", "--all")[0], 2)
@@ -267,6 +258,15 @@ class Suspend(Commands):
         suspend("3s", "1s")  # In the place of those above.
         gateway.wait(lambda status: status["mail"]["delivered"] == 2)
         self.assertEqual(self.json(gateway, "suspend", "list")["suspended"], [])
+
+    def test_a_shorter_one_in_its_place_holds_for_what_was_put_off(self):
+        sink = self.sink()
+        gateway = self.gateway([{"match": "*", "relay": f"127.0.0.1:{sink.port}"}])
+        self.json(gateway, "suspend", "--tenant", "globex", "--duration", "1h", "--reason", "x")
+        self.send(gateway, ["x@one.test"], sender="g@globex.test")
+        gateway.wait(lambda status: status["queue"]["deferred"] == 1)
+        self.json(gateway, "suspend", "--tenant", "globex", "--duration", "2s", "--reason", "x")
+        gateway.wait(lambda status: status["mail"]["delivered"] == 1)
 
     def test_it_must_say_what_and_why(self):
         gateway = self.gateway([{"match": "*", "relay": "hold"}])
