@@ -232,7 +232,7 @@ private:
     void cool_lane(schedule::lane_id lane);
     [[nodiscard]] bool waits_long(const queued_message& message) const;
     void cool(queued_message& message); // It may be gone from the memory after.
-    void close_idle(connection* one);   // Null: there is none.
+    void close_idle(connection* one, bool makes_room = false); // Null: there is none.
     void forget_destinations();
 
     // outbound_share.cc
@@ -278,8 +278,8 @@ private:
     std::unordered_map<connection*, std::unique_ptr<connection>> connections_;
     std::unordered_map<schedule::lane_id, std::vector<connection*>> parked_;
     idle_connections idle_;
-    std::unordered_map<const site_limit*, std::uint32_t> entered_; // Connections of this shard.
-    site_lines lines_;                                             // Lanes that are blocked,
+    site_counts entered_;
+    site_lines lines_; // Lanes that are blocked,
     timed<schedule::lane_id> blocked_until_;
     lane_line capped_;       // For there are connections_max_,
     lane_line unasked_;      // Or asking_max.

@@ -210,7 +210,7 @@ bool outbound::enter_site(connection& opened,
         if (site->enter(context_.shard, to.limits.connection_limit)) {
             opened.entered_as = site->connections();
             opened.site = std::move(site);
-            ++entered_[opened.site.get()];
+            entered_.add(opened);
             opened.source = source;
             std::copy_if(
                 targets.begin(), targets.end(), std::back_inserter(opened.targets), is_fit);
@@ -445,7 +445,7 @@ void outbound::wanted_at(const std::string& site) {
     connection* const idle = idle_.longest_at(*at);
     if (idle != nullptr) {
         if (has_more_than_its_share(*at, idle->to->limits.connection_limit)) {
-            close_idle(idle);
+            close_idle(idle, true);
         } else {
             give_way(*at);
         }
@@ -453,9 +453,11 @@ void outbound::wanted_at(const std::string& site) {
 }
 
 // It serves nobody, and makes room.
-void outbound::close_idle(connection* one) {
+void outbound::close_idle(connection* one, bool makes_room) {
     if (one != nullptr) {
+        one->makes_room = makes_room;
         idle_.remove(*one);
+        entered_.remove(*one);
         one->client->shut_down();
     }
 }

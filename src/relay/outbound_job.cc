@@ -61,8 +61,7 @@ void outbound::on_ready(deliver::client& client) {
 // Of what the site takes, shards that want some have equal parts.
 bool outbound::has_more_than_its_share(const site_limit& site,
                                        std::uint64_t connection_limit) const {
-    const auto entered = entered_.find(&site);
-    const std::uint64_t own = entered == entered_.end() ? 0 : entered->second;
+    const std::uint64_t own = entered_.at(site);
     const std::uint64_t most =
         std::min<std::uint64_t>(connection_limit, std::max(site.window(), 1U));
     const std::uint64_t contenders = site.contenders(context_.shard);
@@ -83,16 +82,14 @@ bool outbound::owes_its_place(const connection& used) const {
 
 // Whoever waits is told and gets there first: this lane stands back for a moment.
 void outbound::leave_site(connection& used) {
-    const bool stands_back = !stopping_ && owes_its_place(used);
+    const bool stands_back = !stopping_ && (used.makes_room || owes_its_place(used));
     const bool is_for_others =
-        stands_back && has_more_than_its_share(*used.site, used.to->limits.connection_limit);
+        stands_back &&
+        (used.makes_room || has_more_than_its_share(*used.site, used.to->limits.connection_limit));
     if (std::exchange(used.works, false)) {
         used.site->end_work(clock_ms());
     }
-    const auto entered = entered_.find(used.site.get());
-    if (--entered->second == 0) {
-        entered_.erase(entered);
-    }
+    entered_.remove(used);
     if (stands_back) {
         // Out of its own line too, or the room that it makes would be offered to it first.
         lines_.remove(used.site->name(), used.permit.lane);
@@ -110,9 +107,12 @@ void outbound::leave_site(connection& used) {
 
 // Its turn is over, and what it has open is for others: the lane comes back a moment after them.
 void outbound::stand_back(connection& asking) {
-    if (!capped_.empty() ||
-        has_more_than_its_share(*asking.site, asking.to->limits.connection_limit)) {
-        asking.client->shut_down(); // They are at other sites, or in other shards.
+    asking.makes_room = has_more_than_its_share(*asking.site, asking.to->limits.connection_limit);
+    if (!capped_.empty() || asking.makes_room) {
+        // They are at other sites, or in other shards. The next one that asks is not to go for the
+        // same reason.
+        entered_.remove(asking);
+        asking.client->shut_down();
         return;
     }
     lines_.remove(asking.site->name(), asking.permit.lane);

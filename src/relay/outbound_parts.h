@@ -19,6 +19,8 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace ebbgate::relay {
@@ -52,6 +54,8 @@ struct outbound_connection {
     std::uint64_t idle_number = 0;     // See idle_connections.
     bool works = false;                // Through its greeting: counted so at its site.
     bool has_failed_otherwise = false; // Than by a host that is full.
+    bool is_counted = false;           // Among those of this shard at its site.
+    bool makes_room = false;           // It was told to go, for other shards.
     bool has_item = false;             // Taken, and not yet settled.
     bool has_envelope = false;         // The reader has read it for this item.
     bool reading = false;              // Its reader is at the disk.
@@ -60,6 +64,32 @@ struct outbound_connection {
     bool block_due = false;            // The event that it waits for brings a block.
     bool has_other_hosts = false;      // Among `targets` before they were cut.
     bool misses_hosts = false;         // There are more, of which DNS says nothing for now.
+};
+
+// Connections of this shard at each site, without those that were told to go.
+class site_counts {
+public:
+    void add(outbound_connection& one) {
+        one.is_counted = true;
+        ++counts_[one.site.get()];
+    }
+
+    void remove(outbound_connection& one) {
+        if (!std::exchange(one.is_counted, false)) {
+            return;
+        }
+        if (const auto at = counts_.find(one.site.get()); --at->second == 0) {
+            counts_.erase(at);
+        }
+    }
+
+    [[nodiscard]] std::uint64_t at(const site_limit& site) const {
+        const auto found = counts_.find(&site);
+        return found == counts_.end() ? 0 : found->second;
+    }
+
+private:
+    std::unordered_map<const site_limit*, std::uint32_t> counts_;
 };
 
 [[nodiscard]] inline smtp::reply damaged_reply() {

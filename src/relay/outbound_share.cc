@@ -94,7 +94,7 @@ void outbound::leave_lane(connection& idle) {
 void outbound::offer(connection& idle) {
     const site_limit& site = *idle.site;
     if (has_more_than_its_share(site, idle.to->limits.connection_limit)) {
-        close_idle(idle_.longest_at(site));
+        close_idle(idle_.longest_at(site), true);
     } else if (lines_.has_others(site.name(), idle.permit.lane)) {
         const std::string name = site.name();
         leave_lane(idle);
@@ -116,7 +116,7 @@ void outbound::give_way(const site_limit& site) {
 void outbound::close_spare(const std::string& site) {
     const site_limits::site_pointer at = context_.sites.find(site);
     if (at->contenders(context_.shard) > 1 && lines_.count(site) == 0) {
-        close_idle(idle_.longest_at(*at));
+        close_idle(idle_.longest_at(*at), true);
     }
 }
 
