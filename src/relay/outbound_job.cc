@@ -235,8 +235,11 @@ deliver::next_job_result outbound::next_job(deliver::client& client, deliver::jo
     if (!take_item(asking)) {
         scheduler_.opened(asking.permit);
         scheduler_.park(asking.permit);
-        idle_.add(asking);
         parked_[asking.permit.lane].push_back(&asking);
+        if (!asking.is_counted) {
+            return deliver::next_job_result::none; // It was told to go: nobody's to take over.
+        }
+        idle_.add(asking);
         if (!capped_.empty()) {
             close_idle(idle_.longest()); // A lane waits for what this shard may have.
         } else if (asking.site->is_wanted() &&
