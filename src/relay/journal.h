@@ -30,7 +30,7 @@ struct attempt_place {
     std::string_view host;
     std::string_view address;
     std::uint16_t port = 0;
-    std::string source;              // As the policy names it; empty: none,
+    std::string_view source;         // As the policy names it; empty: none,
     std::string_view source_address; // and the kernel chose this.
     std::uint32_t connection_uses = 1;
     std::string tls; // "may/encrypt"; see docs/tls.md.

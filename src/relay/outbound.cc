@@ -117,7 +117,7 @@ void outbound::policy_changed() {
             if (std::none_of(sources.begin(), sources.end(), [&](const delivery_source& source) {
                     return source.address == one->source.address;
                 })) {
-                one->client->shut_down(); // Drained, or no longer the tenant's.
+                send_away(one.get()); // Drained, or no longer the tenant's.
             }
         }
     }

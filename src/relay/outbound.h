@@ -189,10 +189,6 @@ private:
     [[nodiscard]] std::int64_t clock_at(std::int64_t unix_s) const;
 
     void split_item(schedule::delivery_item& item, queued_message& message, std::size_t most);
-    [[nodiscard]] bool has_more_than_its_share(const site_limit& site, std::uint64_t limit) const;
-    [[nodiscard]] bool owes_its_place(const connection& used) const; // To others that wait for it.
-    void leave_site(connection& used);
-    void stand_back(connection& asking);
     void note_chunks(connection& used);
     [[nodiscard]] bool must_wait_for_reports() const;
     bool take_item(connection& asking);
@@ -232,10 +228,14 @@ private:
     void cool_lane(schedule::lane_id lane);
     [[nodiscard]] bool waits_long(const queued_message& message) const;
     void cool(queued_message& message); // It may be gone from the memory after.
-    void close_idle(connection* one, bool makes_room = false); // Null: there is none.
     void forget_destinations();
 
     // outbound_share.cc
+    [[nodiscard]] bool has_more_than_its_share(const site_limit& site, std::uint64_t limit) const;
+    [[nodiscard]] bool owes_its_place(const connection& used) const; // To others that wait for it.
+    void leave_site(connection& used);
+    void stand_back(connection& asking);
+    void send_away(connection* one, bool makes_room = false); // Null: there is none.
     bool take_over(connection& opened, const source_list& sources, const target_list& targets);
     void keep_site(const connection& used);
     void leave_lane(connection& idle);

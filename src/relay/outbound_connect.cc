@@ -55,7 +55,7 @@ void outbound::open(schedule::lane_id lane) {
         return;
     }
     if (is_known && open_count() >= connections_max_) {
-        close_idle(idle_.longest());
+        send_away(idle_.longest());
         keep_waiting(&capped_); // Until a connection has ended.
         return;
     }
@@ -218,7 +218,7 @@ bool outbound::enter_site(connection& opened,
             return true;
         }
         connection* const idle = idle_.longest_at(*site);
-        close_idle(idle);
+        send_away(idle);
         if (idle != nullptr) {
             lines_.add_first(name, opened.permit.lane); // Its room is for this lane.
         } else {
@@ -237,7 +237,7 @@ void outbound::set_out(connection& opened) {
     }
     end_asking(opened);
     if (open_count() > connections_max_) { // This one is among them now.
-        close_idle(idle_.longest());
+        send_away(idle_.longest());
         give_back(opened);
         scheduler_.block(lane);
         capped_.add(lane);
@@ -417,8 +417,8 @@ void outbound::room_at(const std::string& site) {
 
 // The first in line, by their order; those that would open nothing now leave it.
 void outbound::tell_line(const std::string& site, std::size_t most) {
-    const auto is_here = [this,
-                          &site](schedule::lane_id lane) { // Its mail may go elsewhere by now.
+    // Its mail may go elsewhere by now.
+    const auto is_here = [this, &site](schedule::lane_id lane) {
         const auto to = destinations_.find(std::string(scheduler_.destination(lane)));
         return to != destinations_.end() && site.starts_with(to->second.site);
     };
@@ -445,20 +445,10 @@ void outbound::wanted_at(const std::string& site) {
     connection* const idle = idle_.longest_at(*at);
     if (idle != nullptr) {
         if (has_more_than_its_share(*at, idle->to->limits.connection_limit)) {
-            close_idle(idle, true);
+            send_away(idle, true);
         } else {
             give_way(*at);
         }
-    }
-}
-
-// It serves nobody, and makes room.
-void outbound::close_idle(connection* one, bool makes_room) {
-    if (one != nullptr) {
-        one->makes_room = makes_room;
-        idle_.remove(*one);
-        entered_.remove(*one);
-        one->client->shut_down();
     }
 }
 

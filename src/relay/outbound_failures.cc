@@ -51,7 +51,7 @@ bool outbound::back_off(const connection& failed, const smtp::reply& why, bool o
     return false;
 }
 
-// No reason to wait for a time, and each time longer.
+// The site is full, which is no reason to wait for a time, and each time longer.
 void outbound::wait_for_room(connection& ended) {
     ++ended.to->turned_away_in_a_row;
     const schedule::lane_id lane = ended.permit.lane;

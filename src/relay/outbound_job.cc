@@ -18,14 +18,13 @@ constexpr std::int64_t reports_pause_ms = 100;
 // How long a connection works before it makes room for others that wait for its site: long against
 // a handshake, short for who waits.
 constexpr std::int64_t turn_ms = 1'000;
-constexpr std::int64_t stand_back_ms = 20;
 
 constexpr std::uint32_t turned_away_max = 5; // In a row, before a lane is put off like any other.
 
 // It says that it takes no more for now, and connections of other lanes work there; one that
 // answers, and has others on their way, has taken those, as far as we know. But it may mean this
 // lane only, which it shows by going on so.
-bool is_full(const outbound_connection& failed, deliver::push_back push, std::int64_t now_ms) {
+bool says_full(const outbound_connection& failed, deliver::push_back push, std::int64_t now_ms) {
     if ((push != deliver::push_back::shutdown_421 && push != deliver::push_back::greeting_4xx) ||
         !failed.to->without.empty() || failed.to->turned_away_in_a_row >= turned_away_max) {
         return false;
@@ -58,67 +57,6 @@ void outbound::on_ready(deliver::client& client) {
     ready.site->begin_work();
 }
 
-// Of what the site takes, shards that want some have equal parts.
-bool outbound::has_more_than_its_share(const site_limit& site,
-                                       std::uint64_t connection_limit) const {
-    const std::uint64_t own = entered_.at(site);
-    const std::uint64_t most =
-        std::min<std::uint64_t>(connection_limit, std::max(site.window(), 1U));
-    const std::uint64_t contenders = site.contenders(context_.shard);
-    // Of two shards both have some when one has one more; of three or more one may have none.
-    const std::uint64_t uneven = contenders == 2 ? 1 : 0;
-    return contenders > 1 && (own >= most || own * contenders > most + uneven);
-}
-
-bool outbound::owes_its_place(const connection& used) const {
-    if (!used.site->is_wanted()) {
-        return false;
-    }
-    if (has_more_than_its_share(*used.site, used.to->limits.connection_limit)) {
-        return true;
-    }
-    return lines_.has_others(used.site->name(), used.permit.lane);
-}
-
-// Whoever waits is told and gets there first: this lane stands back for a moment.
-void outbound::leave_site(connection& used) {
-    const bool stands_back = !stopping_ && (used.makes_room || owes_its_place(used));
-    const bool is_for_others =
-        stands_back &&
-        (used.makes_room || has_more_than_its_share(*used.site, used.to->limits.connection_limit));
-    if (std::exchange(used.works, false)) {
-        used.site->end_work(clock_ms());
-    }
-    entered_.remove(used);
-    if (stands_back) {
-        // Out of its own line too, or the room that it makes would be offered to it first.
-        lines_.remove(used.site->name(), used.permit.lane);
-        block_until(used.permit.lane, clock_ms() + stand_back_ms);
-    }
-    if (is_for_others) {
-        // Or the lanes that wait here, which hear of it first, would have it every time.
-        used.site->leave_to_others(context_.shard);
-        lines_.time(used.site->name(), clock_ms() + stand_back_ms);
-    } else {
-        used.site->leave(context_.shard);
-    }
-    used.site = nullptr;
-}
-
-// Its turn is over, and what it has open is for others: the lane comes back a moment after them.
-void outbound::stand_back(connection& asking) {
-    asking.makes_room = has_more_than_its_share(*asking.site, asking.to->limits.connection_limit);
-    if (!capped_.empty() || asking.makes_room) {
-        // They are at other sites, or in other shards. The next one that asks is not to go for the
-        // same reason.
-        entered_.remove(asking);
-        asking.client->shut_down();
-        return;
-    }
-    lines_.remove(asking.site->name(), asking.permit.lane);
-    block_until(asking.permit.lane, clock_ms() + stand_back_ms);
-}
-
 // Bounces must not pile up. Where they cannot be stored at all, the disk is full, and deliveries
 // are what frees it: they go on.
 bool outbound::must_wait_for_reports() const {
@@ -139,7 +77,7 @@ bool outbound::take_item(connection& asking) {
         set_limits(to, lane); // A policy holds for the connections that there are, too.
     }
     if (is_left(to)) {
-        asking.client->shut_down(); // The next one for this lane moves what waits.
+        send_away(&asking); // The next one for this lane moves what waits.
         return false;
     }
     if (must_wait_for_reports()) {
@@ -147,7 +85,7 @@ bool outbound::take_item(connection& asking) {
         return false;
     }
     if (asking.site->is_over(limits.connection_limit) && asking.client->uses() > 0) {
-        asking.client->shut_down(); // The site takes fewer than there are.
+        send_away(&asking); // The site takes fewer than there are.
         return false;
     }
     if (asking.client->uses() > 0 && clock_ms() - asking.ready_ms >= turn_ms &&
@@ -237,11 +175,11 @@ deliver::next_job_result outbound::next_job(deliver::client& client, deliver::jo
         scheduler_.park(asking.permit);
         parked_[asking.permit.lane].push_back(&asking);
         if (!asking.is_counted) {
-            return deliver::next_job_result::none; // It was told to go: nobody's to take over.
+            return deliver::next_job_result::none; // It was told to go.
         }
         idle_.add(asking);
         if (!capped_.empty()) {
-            close_idle(idle_.longest()); // A lane waits for what this shard may have.
+            send_away(idle_.longest()); // A lane waits for what this shard may have.
         } else if (asking.site->is_wanted() &&
                    scheduler_.view(asking.permit.lane, clock_ms()).paused_until_ms == 0) {
             offer(asking); // What pauses this lane would mostly pause the next one too.
@@ -300,7 +238,7 @@ attempt_place outbound::place_of(const connection& used) const {
     place.host = client.where().host;
     place.address = client.where().address.address;
     place.port = client.where().address.port;
-    place.source = used.source.address ? config::to_text(*used.source.address) : std::string();
+    place.source = client.where().source;
     place.source_address = client.local_address();
     place.connection_uses = client.uses();
     place.tls = deliver::log_text(
@@ -385,7 +323,7 @@ void outbound::on_outcome(deliver::client& client,
         return;
     }
     if (lacks && used.misses_hosts) {
-        client.shut_down(); // The next attempt asks DNS again.
+        send_away(&used); // The next attempt asks DNS again.
     }
     for (const deliver::recipient_outcome& outcome : outcomes) {
         const bool is_over =
@@ -469,11 +407,11 @@ void outbound::on_closed(deliver::client& client, bool before_ready, const std::
         const bool is_by_tls = target.tls->tls == deliver::tls_use::required &&
                                client.tls_state() != deliver::tls_state::untried &&
                                client.tls_state() != deliver::tls_state::established;
-        const bool has_room = is_by_tls || !is_full(ended, client.pushed_back(), clock_ms());
-        if (!is_by_tls && has_room) {
+        const bool is_full = !is_by_tls && says_full(ended, client.pushed_back(), clock_ms());
+        if (!is_by_tls && !is_full) {
             bad_addresses_.failed(target.address, clock_ms());
         }
-        ended.has_failed_otherwise = ended.has_failed_otherwise || has_room;
+        ended.has_failed_otherwise = ended.has_failed_otherwise || !is_full;
         ended.to->fault = "connect to " + target.host + "[" + config::to_text(target.address) +
                           "]:" + std::to_string(target.port) + ": " + why;
         context_.journal.note(context_.reactor.unix_us(), "smtp", ended.to->fault);
@@ -482,8 +420,7 @@ void outbound::on_closed(deliver::client& client, bool before_ready, const std::
             return;
         }
         if (!is_by_tls && ended.to->without.empty()) {
-            // Else the hosts that are left out do work.
-            ended.site->turned_away(ended.entered_as, clock_ms());
+            ended.site->turned_away(ended.entered_as, clock_ms()); // Else those left out do work.
         }
         if (back_off(
                 ended, smtp::reply(0, {4, 4, 1}, ended.to->fault), !ended.has_failed_otherwise)) {

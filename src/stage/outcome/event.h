@@ -80,7 +80,7 @@ struct event {
     std::uint32_t num_attempts = 0;
     std::string_view bounce_classification = "Uncategorized";
     std::string_view egress_source;
-    std::string_view source_address;     // "192.0.2.10:40000".
+    std::string_view source_address;     // "192.0.2.10".
     std::string_view delivery_protocol;  // "ESMTP"
     std::string_view reception_protocol; // "ESMTP", "ESMTPSA"
     std::string_view node_id;

@@ -87,7 +87,7 @@ scheduler::refused(const connection_permit& permit, std::int64_t now_ms, bool ot
         watch(permit.lane, now_ms);
         return lane.learned_until_ms;
     }
-    return others_work && working == 0 ? 0 : back_off(permit.lane, now_ms);
+    return others_work ? 0 : back_off(permit.lane, now_ms);
 }
 
 void scheduler::connected(const connection_permit& permit) {

@@ -28,6 +28,17 @@ void leave(site_limit& site, std::int64_t now_ms = start_ms) {
     site.leave(0);
 }
 
+// Which shards are told of room, as they are.
+void note_room(site_limits& limits, std::uint32_t shards, std::vector<std::uint32_t>& told) {
+    for (std::uint32_t shard = 0; shard < shards; ++shard) {
+        limits.set_listener(shard, [&told, shard](const std::string&, site_limits::news what) {
+            if (what == site_limits::news::room) {
+                told.push_back(shard);
+            }
+        });
+    }
+}
+
 // One more message, by a site that has all the connections that it may have.
 void succeed_with_all(site_limit& site, std::int64_t now_ms = start_ms) {
     while (enter(site)) {
@@ -258,13 +269,7 @@ TEST(SiteLimits, WhoWasRefusedIsToldWhenThereIsRoom) {
 TEST(SiteLimits, WhoHasHadItsShareLeavesToOthers) {
     site_limits limits;
     std::vector<std::uint32_t> told;
-    for (std::uint32_t shard = 0; shard < 3; ++shard) {
-        limits.set_listener(shard, [&told, shard](const std::string&, site_limits::news what) {
-            if (what == site_limits::news::room) {
-                told.push_back(shard);
-            }
-        });
-    }
+    note_room(limits, 3, told);
     const auto site = limits.find("mx");
     site->begin(true);
     ASSERT_TRUE(site->enter(1, 1));
@@ -282,13 +287,7 @@ TEST(SiteLimits, WhoHasHadItsShareLeavesToOthers) {
 TEST(SiteLimits, WhoLeavesTellsTheNextShardFirst) {
     site_limits limits;
     std::vector<std::uint32_t> told;
-    for (std::uint32_t shard = 0; shard < 4; ++shard) {
-        limits.set_listener(shard, [&told, shard](const std::string&, site_limits::news what) {
-            if (what == site_limits::news::room) {
-                told.push_back(shard);
-            }
-        });
-    }
+    note_room(limits, 4, told);
     const auto site = limits.find("mx");
     site->begin(true);
     ASSERT_TRUE(site->enter(1, 1));
